@@ -1,0 +1,128 @@
+/* Inside core: the node and how its modules see each other. Nobody outside src/core includes this. */
+#ifndef P2PS_CORE_INTERNAL_H
+#define P2PS_CORE_INTERNAL_H
+#include "core/node.h"
+#include "core/ring.h"
+#include "core/service.h"
+#include "core/stats.h"
+#include "core/table.h"
+
+struct route;
+struct flow;
+struct cast;
+
+struct node {
+	struct node_config cfg;
+	struct pool *pool;
+	const struct crypto *crypto;
+	struct rng rng;
+	struct com *com;
+	struct ring *ring; /* NULL until the network is known */
+	struct table *table;
+	struct route *route;
+	struct flow *flow;
+	struct cast *cast;
+	struct stats stats;
+	struct network net;
+	bool have_net, stopped;
+	uint64_t mask;
+	/* valid during a step */
+	uint64_t now_us, wall_ms;
+	struct outbox *out;
+	/* the program's message stream */
+	uint32_t stream_messages;
+	uint64_t stream_bytes;
+	/* casts in flight */
+	uint64_t cast_bytes;
+	struct node_request *requests;
+	struct node_life *life; /* node.c: start, join, stop */
+	struct node_services *services; /* services.c */
+};
+
+/* ---- route.c: routing by key, look-ups, location cache, corrections ---- */
+struct lookup_result {
+	int err;                      /* 0, P2PS_ETIMEOUT, P2PS_EHOPS, P2PS_ENOT_MEMBER */
+	uint64_t key;
+	const struct contact *owner;  /* valid during the callback */
+	uint64_t from, to;            /* its range (from, to] as it said */
+	struct epoch epoch;
+	unsigned hops;
+	const uint64_t *path;         /* with trace: every node on the way, ours first, the owner last */
+	unsigned path_len;
+	bool cached;
+};
+typedef void lookup_done(struct node *n, void *ctx, const struct lookup_result *res);
+enum lookup_flag { LOOKUP_TRACE = 1, LOOKUP_FRESH = 2 /* do not use the location cache */ };
+struct route *route_new(struct node *n);
+void route_free(struct route *r);
+/* Always ends in one call of done, perhaps before it returns. */
+void route_lookup(struct node *n, uint64_t key, unsigned flags, lookup_done *done, void *ctx);
+void route_lookup_cancel(struct node *n, void *ctx); /* done is not called for this ctx any more */
+/* A frame whose dst is a key, on its way: the next peer, or NULL: it is for us. May set FRAME_FINAL and direction flags. */
+struct peer *route_next(struct node *n, struct frame *f, int *err);
+void route_frame(struct node *n, struct peer *p, const struct frame *f); /* LOOKUP, LOOKUP_REPLY, CORRECTION, routed RING */
+void route_ring_message(struct node *n, uint64_t key, const struct ring_message *m);
+void route_peer_up(struct node *n, struct peer *p);
+void route_peer_down(struct node *n, struct peer *p, int err);
+void route_ring_changed(struct node *n); /* range, successors or predecessors changed */
+void route_forget(struct node *n, uint64_t id); /* a remembered owner turned out wrong or dead */
+void route_timer(struct node *n);
+uint64_t route_deadline(const struct node *n);
+
+/* ---- flow.c: messages to one node over a direct link: in order, once, with outcome and window ---- */
+/* outcome: 0 delivered, P2PS_ESTREAM_FULL / EREFUSED refused, P2PS_ENO_NODE, P2PS_EUNKNOWN_OUTCOME, P2PS_EUNREACHABLE. */
+typedef void flow_done(struct node *n, void *ctx, uint64_t target, int outcome, uint32_t delivered, uint32_t refused);
+struct flow_message {
+	uint64_t to;      /* a node, or with `to_key` a key: to whoever is responsible while it arrives */
+	bool to_key;
+	uint8_t service;  /* 0: for the program's stream */
+	uint8_t kind;     /* enum cast_mode as the receiver shall see it */
+	const char *content_type;
+	struct slice entries; /* taken over */
+	uint32_t count;
+};
+struct flow *flow_new(struct node *n);
+void flow_free(struct flow *f);
+int flow_send(struct node *n, const struct flow_message *m, flow_done *done, void *ctx); /* 0: done will be called once */
+void flow_frame(struct node *n, struct peer *p, const struct frame *f); /* DATA, DATA_ACK */
+void flow_peer_up(struct node *n, struct peer *p);
+void flow_peer_down(struct node *n, struct peer *p, int err);
+void flow_stream_room(struct node *n); /* the program consumed: windows may open */
+void flow_flush(struct node *n, uint64_t tag);
+void flow_timer(struct node *n);
+uint64_t flow_deadline(const struct node *n);
+
+/* ---- cast.c: broadcast, explicit multicast, next n successors ---- */
+struct cast *cast_new(struct node *n);
+void cast_free(struct cast *c);
+void cast_request(struct node *n, const struct cast_request *rq); /* CAST_LIST and below; replies by itself when tag != 0 */
+int cast_service(struct node *n, uint8_t service, struct slice body); /* broadcast to a service everywhere */
+void cast_frame(struct node *n, struct peer *p, const struct frame *f); /* CAST, CAST_ACK */
+void cast_peer_down(struct node *n, struct peer *p, int err);
+void cast_timer(struct node *n);
+uint64_t cast_deadline(const struct node *n);
+
+/* ---- node.c, for the modules ---- */
+/* Puts messages into the program's stream (or hands a service message on). Returns how many of `count` found room;
+ * the rest is refused (P2PS_ESTREAM_FULL). Keeps its own reference of entries. */
+uint32_t node_deliver(struct node *n, const struct action_deliver *d, uint8_t service, const struct contact *from);
+/* Room left in the program's stream. */
+void node_stream_room(const struct node *n, uint32_t *messages, uint64_t *bytes);
+/* A cast (or part) of so much is settled: its room is given back to the program. */
+void node_settled(struct node *n, uint32_t messages, uint64_t bytes);
+void node_reply_tag(struct node *n, uint64_t tag, int err, const char *text, const struct value *result);
+/* Sends a frame to a peer and counts it: origin's frames as sent, others as forwarded. Takes over f->body's reference. */
+int node_send(struct node *n, struct peer *p, enum link_class class, const struct frame *f, bool forwarded);
+bool node_is_member(const struct node *n);
+
+/* ---- services.c ---- */
+void services_start(struct node *n);
+void services_stop(struct node *n);
+void services_free(struct node *n);
+void services_message(struct node *n, uint8_t number, const struct contact *from, bool to_key, uint64_t key, struct slice body);
+void services_range(struct node *n);
+void services_peer(struct node *n, struct peer *p, bool up);
+void services_io_done(struct node *n, const struct event *ev);
+void services_timer(struct node *n);
+uint64_t services_deadline(const struct node *n);
+#endif

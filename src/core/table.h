@@ -1,0 +1,32 @@
+/* Tables: which points on the ring a node wants a link towards. A table is a strategy chosen when the network is
+ * created: it gives the points for this node, and says whether a link is still worth its cost. Pure mathematics; who
+ * is responsible for a point is found by look-up and kept fresh by corrections (route.c). */
+#ifndef P2PS_CORE_TABLE_H
+#define P2PS_CORE_TABLE_H
+#include <stdbool.h>
+#include <stdint.h>
+
+#define TABLE_POINTS_MAX 128u
+
+struct table_view {       /* what a strategy may look at */
+	uint64_t self, mask;
+	unsigned bits;
+	uint64_t size;    /* estimated members, at least 1 */
+	uint64_t gap_floor; /* mean gap rounded down to a power of two */
+};
+
+struct table_strategy {
+	const char *name;
+	const char *sentence;
+	/* Fills points[] (absolute keys; index = stable number of the finger in this strategy, carried by corrections)
+	 * for this view; returns how many, at most TABLE_POINTS_MAX. Points change only when size crosses a power of two. */
+	unsigned (*points)(const struct table_view *v, uint64_t points[TABLE_POINTS_MAX]);
+	bool everybody; /* `full`: links to all members instead of points */
+};
+
+extern const struct table_strategy *const table_strategies[]; /* ends with NULL */
+const struct table_strategy *table_find(const char *name);
+/* Tango's recursion: f(1)=1, f(2)=4, f(n+1)=4f(n)-f(n-1); N(n)=f(n+1)-f(n). n from 1; exact in 128 bits up to N(n) >= 2^64. */
+unsigned tango_pairs(unsigned bits);                          /* least n with N(n) >= 2^bits */
+uint64_t tango_offset(unsigned bits, unsigned k);             /* floor(f(k) 2^bits / N(n)), k = 1..n */
+#endif
