@@ -108,8 +108,11 @@ uint64_t cast_deadline(const struct node *n);
 uint32_t node_deliver(struct node *n, const struct action_deliver *d, uint8_t service, const struct contact *from);
 /* Room left in the program's stream. */
 void node_stream_room(const struct node *n, uint32_t *messages, uint64_t *bytes);
-/* A cast (or part) of so much is settled: its room is given back to the program. */
+/* A cast (or part) of so much is settled: its room is given back to the program. Not for unmetered casts. */
 void node_settled(struct node *n, uint32_t messages, uint64_t bytes);
+/* One target's outcome in the way every operation tells it: {target, outcome, error, reason} added to a list.
+ * `outcome` as in flow_done; delivered and refused count its messages (a part may have found room). */
+void node_add_outcome(struct node *n, struct value *list, uint64_t target, int outcome, uint32_t delivered, uint32_t refused);
 void node_reply_tag(struct node *n, uint64_t tag, int err, const char *text, const struct value *result);
 /* Sends a frame to a peer and counts it: origin's frames as sent, others as forwarded. Takes over f->body's reference. */
 int node_send(struct node *n, struct peer *p, enum link_class class, const struct frame *f, bool forwarded);

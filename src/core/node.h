@@ -14,6 +14,8 @@
 
 struct service;
 
+#define NODE_MESSAGE_MAX (1u << 20) /* bytes of one message of the program */
+
 struct node_config {
 	struct pool *pool;              /* where all memory of the node comes from */
 	const struct crypto *crypto;

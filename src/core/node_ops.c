@@ -1,0 +1,200 @@
+/* The node's own operations: what the command shows as `p2ps VERB`. The table is the only place that knows their
+ * arguments, results and errors; the handlers stand in node_run.c. Ids and keys in results are decimal strings. */
+#include <stddef.h>
+
+#include "core/node_run.h"
+#include "core/ops.h"
+
+#define END {NULL}
+#define ARG_LISTEN                                                                                               \
+	{"listen", ARG_TEXT, .meta = "ADDR:PORT",                                                                \
+	 .help = "address and port of this node's access point; port 0 lets the system choose (default: all addresses, port 0)"}
+#define ARG_ADVERTISE                                                                                            \
+	{"advertise", ARG_TEXT, .meta = "ADDR:PORT", .help = "address and port that others shall dial (default: the one listened on)"}
+#define ARG_ZONE {"zone", ARG_TEXT, .meta = "ZONE", .help = "where this node is, a free text shown to others"}
+#define ARG_FOREGROUND {"foreground", ARG_BOOL, .help = "stay in the foreground instead of running as a daemon"}
+#define ARG_OWN_ID(text) {"id", ARG_ID, .meta = "N", .min = 1, .help = text}
+#define ARG_MESSAGE {"message", ARG_BODY, .positional = true, .meta = "MESSAGE", .help = "the message; standard input when it is missing"}
+#define ARG_TYPE                                                                                                 \
+	{"content-type", ARG_TEXT, .meta = "TYPE", .fallback = "application/octet-stream",                       \
+	 .help = "content type of the message (1 to 127 bytes)"}
+#define OUTCOMES "outcomes[{target, outcome, error, reason}]: outcome is delivered, refused, unknown or failed; error and reason say why"
+
+static const struct op_arg create_args[] = {
+	{"network", ARG_TEXT, .meta = "NAME", .fallback = "p2ps", .help = "name of the network, 1 to 63 bytes"},
+	{"open", ARG_BOOL, .help = "anybody may join; links are encrypted all the same"},
+	{"ids", ARG_TEXT, .meta = "derived|chosen", .fallback = "derived",
+	 .help = "ids are derived from keys, or members may choose them (for teaching and tests)"},
+	ARG_OWN_ID("id of this node; implies --ids chosen"),
+	ARG_LISTEN,
+	ARG_ADVERTISE,
+	{"bits", ARG_INT, .meta = "M", .fallback = "64", .min = 4, .max = 64, .help = "the ring has 2^M points"},
+	{"max-nodes", ARG_INT, .meta = "N", .fallback = "0", .min = 0, .max = INT64_MAX,
+	 .help = "most members; exact up to 64, by the estimated size above that; 0: no limit"},
+	{"faults", ARG_INT, .meta = "F", .fallback = "3", .min = 1, .max = 8, .help = "simultaneous crashes to survive"},
+	{"table", ARG_TEXT, .meta = "T", .fallback = "tango", .help = "routing table: tango, chord or full"},
+	ARG_ZONE,
+	ARG_FOREGROUND,
+	END,
+};
+static const struct op_arg join_args[] = {
+	{"access-point", ARG_TEXT, .required = true, .positional = true, .repeated = true, .meta = "ADDR:PORT[#FINGERPRINT]",
+	 .help = "access point of any member, IPv4, [IPv6] or a DNS name; several are tried in turn"},
+	ARG_OWN_ID("wanted id, in a network of chosen ids"),
+	ARG_LISTEN,
+	ARG_ADVERTISE,
+	ARG_ZONE,
+	ARG_FOREGROUND,
+	END,
+};
+static const struct op_arg up_args[] = {ARG_LISTEN, ARG_ADVERTISE, ARG_FOREGROUND, END};
+static const struct op_arg no_args[] = {END};
+static const struct op_arg send_args[] = {
+	{"to", ARG_ID, .meta = "ID", .help = "to exactly this node"},
+	{"key", ARG_ID, .meta = "K", .help = "to the node responsible for this key"},
+	{"name", ARG_TEXT, .meta = "TEXT", .help = "to the node responsible for the key of this name"},
+	ARG_TYPE,
+	ARG_MESSAGE,
+	END,
+};
+static const struct op_arg multicast_args[] = {
+	{"ids", ARG_IDS, .required = true, .positional = true, .meta = "ID,ID,...", .help = "ids of the receivers, or keys"},
+	{"responsible", ARG_BOOL, .help = "the list holds keys: to the nodes responsible for them"},
+	ARG_TYPE,
+	ARG_MESSAGE,
+	END,
+};
+static const struct op_arg broadcast_args[] = {
+	{"self", ARG_BOOL, .help = "this node receives the message, too"},
+	ARG_TYPE,
+	ARG_MESSAGE,
+	END,
+};
+static const struct op_arg succ_args[] = {
+	{"n", ARG_INT, .required = true, .positional = true, .meta = "N", .min = 1, .max = 65535, .help = "how many successors"},
+	ARG_TYPE,
+	ARG_MESSAGE,
+	END,
+};
+static const struct op_arg messages_args[] = {
+	{"follow", ARG_BOOL, .help = "wait for further messages"},
+	{"since", ARG_INT, .meta = "SEQ", .min = 0, .max = INT64_MAX, .help = "only messages after this number"},
+	{"count", ARG_INT, .meta = "N", .min = 1, .max = INT64_MAX, .help = "end after so many"},
+	{"timeout", ARG_INT, .meta = "S", .min = 0, .max = 86400 * 365, .help = "end after so many seconds"},
+	END,
+};
+static const struct op_arg events_args[] = {
+	{"follow", ARG_BOOL, .help = "wait for further events"},
+	{"since", ARG_INT, .meta = "SEQ", .min = 0, .max = INT64_MAX, .help = "only events after this number"},
+	{"count", ARG_INT, .meta = "N", .min = 1, .max = INT64_MAX, .help = "end after so many"},
+	{"timeout", ARG_INT, .meta = "S", .min = 0, .max = 86400 * 365, .help = "end after so many seconds"},
+	END,
+};
+static const struct op_arg peers_args[] = {
+	{"table", ARG_BOOL, .help = "show the fingers of the routing table instead: index, point, node"},
+	END,
+};
+static const struct op_arg trace_args[] = {
+	{"key", ARG_ID, .required = true, .positional = true, .meta = "KEY", .help = "the key, or a node's id"},
+	END,
+};
+static const struct op_arg ping_args[] = {
+	{"id", ARG_ID, .required = true, .positional = true, .meta = "ID", .min = 1, .help = "the node"},
+	END,
+};
+
+/* clang-format off */
+const struct op node_ops[] = {
+	{"node", "create", OP_WRITES | OP_OFFLINE, create_args,
+	 "id, network, access_point, fingerprint, pid",
+	 "EINVAL,EDIR_BUSY,EEXISTS,EPORT_TAKEN,EUNSUPPORTED", "admin", "0.1",
+	 "Make a network and start its first node.",
+	 "p2ps create --open --network demo", NULL},
+	{"node", "join", OP_WRITES | OP_OFFLINE, join_args,
+	 "id, network, access_point, fingerprint, pid",
+	 "EINVAL,EDIR_BUSY,EEXISTS,EPORT_TAKEN,EUNREACHABLE,EFINGERPRINT,EID_TAKEN,ENET_FULL,EOTHER_NETWORK,ETIMEOUT,EVERSION", "admin", "0.1",
+	 "Join a network through any of its members.",
+	 "p2ps join 127.0.0.1:3001", NULL},
+	{"node", "up", OP_WRITES | OP_OFFLINE, up_args,
+	 "id, network, access_point, fingerprint, pid",
+	 "EDIR_BUSY,ENOT_FOUND,EPORT_TAKEN,EUNREACHABLE,EID_TAKEN,ENET_FULL,ETIMEOUT", "admin", "0.1",
+	 "Start the node of this directory again, with the identity it has.",
+	 "p2ps up", NULL},
+	{"node", "down", OP_WRITES | OP_REPEATABLE | OP_HOST, no_args,
+	 "id, state",
+	 "ENOT_RUNNING", "admin", "0.1",
+	 "Stop the node: its range is handed over, its identity is kept.",
+	 "p2ps down", NULL},
+	{"node", "leave", OP_WRITES, no_args,
+	 "id, state",
+	 "ENOT_RUNNING", "admin", "0.1",
+	 "Leave the network for good: the range is handed over, then identity and state are removed.",
+	 "p2ps leave", node_run_leave},
+	{"node", "send", OP_WRITES | OP_OUTCOME, send_args,
+	 OUTCOMES,
+	 "EINVAL,ENO_NODE,ETOO_LARGE,ESTREAM_FULL,EREFUSED,EUNREACHABLE,EUNKNOWN_OUTCOME,EBUSY", "send", "0.1",
+	 "Send a message to a node, or to whoever is responsible for a key.",
+	 "p2ps send --key 42 hello", node_run_send},
+	{"node", "multicast", OP_WRITES | OP_OUTCOME, multicast_args,
+	 OUTCOMES,
+	 "EINVAL,ENO_NODE,ETOO_LARGE,ESTREAM_FULL,EREFUSED,EUNREACHABLE,EUNKNOWN_OUTCOME,EBUSY", "send", "0.1",
+	 "Send a message to a list of nodes, each exactly once.",
+	 "p2ps multicast 1,16 hello", node_run_multicast},
+	{"node", "broadcast", OP_WRITES | OP_OUTCOME, broadcast_args,
+	 OUTCOMES ", then delivered, refused and unknown as numbers of nodes",
+	 "ETOO_LARGE,EUNKNOWN_OUTCOME,EBUSY", "send", "0.1",
+	 "Send a message to every member.",
+	 "p2ps broadcast hello", node_run_broadcast},
+	{"node", "succ", OP_WRITES | OP_OUTCOME, succ_args,
+	 OUTCOMES,
+	 "EINVAL,ETOO_LARGE,ESTREAM_FULL,EREFUSED,EUNKNOWN_OUTCOME,EBUSY", "send", "0.1",
+	 "Send a message to exactly the next N nodes in ring order.",
+	 "p2ps succ 2 hello", node_run_succ},
+	{"node", "messages", OP_REPEATABLE | OP_STREAM | OP_HOST, messages_args,
+	 "seq, src, dst, kind, responsible, content_type, data or data_base64",
+	 "ENOT_RUNNING,ETIMEOUT", "read", "0.1",
+	 "Show the messages that arrived here.",
+	 "p2ps messages --since 0 --timeout 0", NULL},
+	{"node", "status", OP_REPEATABLE, no_args,
+	 "id, pid, network, state, range{from, to}, pred, succ[], links{in, out}, access_points[], fingerprint, zone, epoch, version, serving, safe, size_estimate, table",
+	 "ENOT_RUNNING", "read", "0.1",
+	 "Show this node: its state, its range and its neighbours.",
+	 "p2ps status", node_run_status},
+	{"node", "ring", OP_REPEATABLE, no_args,
+	 "a list of id, range{from, to}, access_point, zone",
+	 "ENOT_RUNNING,ENOT_MEMBER,ETIMEOUT", "read", "0.1",
+	 "Show every node of the ring in order, starting here.",
+	 "p2ps ring", node_run_ring},
+	{"node", "peers", OP_REPEATABLE, peers_args,
+	 "a list of id, direction, kind, state, rtt_us, bytes_in, bytes_out, frames_in, frames_out, why[], access_point, zone, up_ms; with --table of index, point, id",
+	 "ENOT_RUNNING", "read", "0.1",
+	 "Show each link: where to, by whom it was opened, how fast it is and why it is kept.",
+	 "p2ps peers", node_run_peers},
+	{"node", "trace", OP_REPEATABLE, trace_args,
+	 "key, owner, hops, path[]",
+	 "ENOT_MEMBER,ETIMEOUT,EHOPS", "read", "0.1",
+	 "Show the node responsible for a key and every hop of the way there.",
+	 "p2ps trace 42", node_run_trace},
+	{"node", "ping", OP_REPEATABLE, ping_args,
+	 "id, rtt_us, access_point",
+	 "ENO_NODE,EUNREACHABLE,ETIMEOUT", "read", "0.1",
+	 "Measure the round trip to a node over a direct link.",
+	 "p2ps ping 1", node_run_ping},
+	{"node", "events", OP_REPEATABLE | OP_STREAM | OP_HOST, events_args,
+	 "seq, time, event, and members that depend on the event",
+	 "ENOT_RUNNING,ETIMEOUT", "read", "0.1",
+	 "Show what happened to the node and its neighbours.",
+	 "p2ps events --since 0 --timeout 0", NULL},
+	{"node", "stats", OP_REPEATABLE, no_args,
+	 "every counter of this node, links{in, out}, hops[]",
+	 "ENOT_RUNNING", "read", "0.1",
+	 "Show the counters of this node.",
+	 "p2ps stats", node_run_stats},
+	{"node", "version", OP_REPEATABLE | OP_OFFLINE, no_args,
+	 "version, wire{low, high}",
+	 "", "read", "0.1",
+	 "Show the version of the program and of the protocol.",
+	 "p2ps version", NULL},
+	{NULL},
+};
+/* clang-format on */

@@ -1,0 +1,8 @@
+/* The one list of what this program can do: the node's own operations, then one line for each service. */
+#include <stddef.h>
+
+#include "core/ops.h"
+#include "core/service.h"
+
+const struct op *const all_ops[] = {node_ops, NULL};
+const struct service *const all_services[] = {NULL};
