@@ -75,6 +75,8 @@ struct com_hooks {
 	/* The last control link is gone, or could not be made. The peer is forgotten after the call unless held. */
 	void (*peer_down)(void *ctx, struct peer *p, int err);
 	void (*frame)(void *ctx, struct peer *p, const struct frame *f); /* every type com does not handle itself */
+	/* com_congested() was true for a link of this peer (or com_send said EBUSY) and is false now. May be NULL. */
+	void (*room)(void *ctx, struct peer *p);
 	/* A bare address (com_dial_address) answered: it is this peer of that network; or failed (p NULL). */
 	void (*dialled)(void *ctx, uint32_t ticket, struct peer *p, const struct network *net, int err, const char *text);
 };

@@ -151,13 +151,18 @@ uint16_t frame_encode(const struct frame *f, uint8_t head[SEAM_HEAD_MAX])
 	bool ext = f->has_epoch || f->has_interval || f->has_signature || f->has_seal || f->has_fragment;
 	/* An interval is for many receivers, a seal for one: the sum of all extensions need not fit. */
 	assert(!(f->has_interval && f->has_seal && f->has_epoch && f->has_signature && f->has_fragment));
-	assert(f->body.len <= FRAME_BODY_MAX);
+	assert(f->body.len + f->prefix_len <= FRAME_BODY_MAX);
 	uint16_t len = FRAME_HEADER;
 	if (ext) {
 		uint8_t *start = head + FRAME_HEADER + 2;
 		uint16_t n = (uint16_t)(exts_write(f, start) - start);
 		put_le16(head + FRAME_HEADER, n);
 		len = (uint16_t)(len + 2 + n);
+	}
+	if (f->prefix_len) {
+		assert(len + f->prefix_len <= SEAM_HEAD_MAX);
+		memcpy(head + len, f->prefix, f->prefix_len);
+		len = (uint16_t)(len + f->prefix_len);
 	}
 	head[0] = f->type;
 	head[1] = f->service;

@@ -1,5 +1,5 @@
 /* Frames: what travels on a link. A fixed little-endian header of FRAME_HEADER bytes, optional typed extensions, and a
- * body of at most FRAME_BODY_MAX bytes. See docs/PROTOCOL.md.
+ * body of at most FRAME_BODY_MAX bytes: 64 KiB of payload and what stands in front of it. See docs/PROTOCOL.md.
  *
  *   0 type u8   1 service u8   2 flags u8   3 hop limit u8   4 length u32 (extensions and body)
  *   8 source u64   16 destination u64 (node id or key)   24 origin's incarnation u64   32 sequence u64
@@ -15,7 +15,7 @@
 #include "com/seam.h"
 
 #define FRAME_HEADER 40u
-#define FRAME_BODY_MAX 65536u
+#define FRAME_BODY_MAX (65536u + 256u)
 #define FRAME_EXT_MAX 150u /* header and extensions fit SEAM_HEAD_MAX */
 #define FRAME_MAX (FRAME_HEADER + 2u + FRAME_EXT_MAX + FRAME_BODY_MAX)
 
@@ -70,13 +70,18 @@ struct frame {
 	uint32_t fragment_offset, fragment_total;
 	uint32_t unknown_exts;
 	struct slice body; /* borrowed view after frame_decode */
+	/* Only when encoding: the body's first bytes, which travel in the head, so that a shared payload is neither copied
+	 * nor written to. At most SEAM_HEAD_MAX less header and extensions; borrowed for the call: com_send of a frame
+	 * with a prefix is for peers that are up. */
+	const uint8_t *prefix;
+	uint8_t prefix_len;
 };
 
 /* Whole length of the frame that starts with these FRAME_HEADER bytes; 0 when it is over the limits (close the link). */
 uint32_t frame_length(const uint8_t header[FRAME_HEADER]);
 /* Parses one whole frame. 0, or P2PS_EPROTO for anything that is not exactly one well-formed frame. */
 int frame_decode(struct frame *f, struct slice whole);
-/* Writes header and extensions into head; returns their length. The body's length is f->body.len. */
+/* Writes header, extensions and prefix into head; returns their length. The whole body has prefix_len + f->body.len. */
 uint16_t frame_encode(const struct frame *f, uint8_t head[SEAM_HEAD_MAX]);
 /* Encodes and queues; takes over the reference in f->body. Returns the bytes on the link. */
 uint32_t frame_send(struct outbox *o, uint32_t link, const struct frame *f);

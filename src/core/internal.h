@@ -80,22 +80,28 @@ struct flow_message {
 	const char *content_type;
 	struct slice entries; /* taken over */
 	uint32_t count;
+	bool prompt;          /* somebody waits for the outcome: asks for an ack at once */
 };
 struct flow *flow_new(struct node *n);
 void flow_free(struct flow *f);
-int flow_send(struct node *n, const struct flow_message *m, flow_done *done, void *ctx); /* 0: done will be called once */
+/* Ends in one call of done, perhaps before it returns; done may be NULL. Neither cast_bytes nor node_settled: those are the
+ * caller's (cast_request). */
+void flow_send(struct node *n, const struct flow_message *m, flow_done *done, void *ctx);
 void flow_frame(struct node *n, struct peer *p, const struct frame *f); /* DATA, DATA_ACK */
 void flow_peer_up(struct node *n, struct peer *p);
 void flow_peer_down(struct node *n, struct peer *p, int err);
-void flow_stream_room(struct node *n); /* the program consumed: windows may open */
-void flow_flush(struct node *n, uint64_t tag);
+void flow_room(struct node *n, struct peer *p); /* com's hook: the peer's link is no longer congested; for casts, too */
+void flow_stream_room(struct node *n); /* the program consumed: windows may open; for casts, too */
+void flow_flush(struct node *n, uint64_t tag); /* replies when every earlier cast_request has settled */
 void flow_timer(struct node *n);
 uint64_t flow_deadline(const struct node *n);
 
 /* ---- cast.c: broadcast, explicit multicast, next n successors ---- */
 struct cast *cast_new(struct node *n);
 void cast_free(struct cast *c);
-void cast_request(struct node *n, const struct cast_request *rq); /* CAST_LIST and below; replies by itself when tag != 0 */
+/* Every mode (CAST_NODE and CAST_KEY become a flow_send). Counts it in cast_bytes, refuses with EBUSY above cfg.send_bytes,
+ * calls node_settled unless unmetered, replies when tag != 0. */
+void cast_request(struct node *n, const struct cast_request *rq);
 int cast_service(struct node *n, uint8_t service, struct slice body); /* broadcast to a service everywhere */
 void cast_frame(struct node *n, struct peer *p, const struct frame *f); /* CAST, CAST_ACK */
 void cast_peer_down(struct node *n, struct peer *p, int err);
