@@ -42,7 +42,7 @@ struct ring_hooks {
 	void *ctx;
 	/* To a member whose contact is known; opens a link if there is none. Best effort, in order while the link lives. */
 	void (*send)(void *ctx, const struct contact *to, const struct ring_message *m);
-	/* A join request travels by key to the owner of `key` (through the node it was first sent to). */
+	/* By key to the node that is responsible for `key`; called in members only (a joiner asks its `via` directly). */
 	void (*route)(void *ctx, uint64_t key, const struct ring_message *m);
 	void (*note)(void *ctx, enum ring_note what, int err);
 	/* Keep (or no longer keep) a link to this member because it is a ring neighbour. */
@@ -68,6 +68,7 @@ void ring_create(struct ring *r);                                     /* a ring 
 /* Joins through `via`, a member; retries with back-off until deadline_us, then RING_NOTE_JOIN_FAILED. */
 void ring_join(struct ring *r, const struct contact *via, uint64_t deadline_us);
 void ring_leave(struct ring *r);                                      /* ends in RING_NOTE_LEFT */
+/* `from` is the other end of the link (its device key is proven), or NULL when the message came routed by key. */
 void ring_message(struct ring *r, const struct contact *from, const struct ring_message *m);
 /* A hint, not proof: the link to that member broke or could not be made. `refused`: its process is gone or not there. */
 void ring_lost(struct ring *r, uint64_t id, bool refused);
