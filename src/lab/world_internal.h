@@ -1,0 +1,101 @@
+/* Between world.c (time, processes) and links.c (what connects them). Nobody else includes this. */
+#ifndef P2PS_LAB_WORLD_INTERNAL_H
+#define P2PS_LAB_WORLD_INTERNAL_H
+#include "lab/world.h"
+
+enum item_kind {
+	ITEM_TIMER,
+	ITEM_CALL,
+	ITEM_DIAL,     /* a dial reaches the machine it was meant for */
+	ITEM_UP,       /* an end of a link hears that it is up */
+	ITEM_DOWN,
+	ITEM_FRAME,    /* the next of a link's frames arrives */
+	ITEM_ROOM,
+	ITEM_STALL,    /* is the link still stalled? then it is given up */
+	ITEM_IO,
+};
+
+struct flight {            /* a frame on its way; without bytes: the FIN */
+	struct flight *next;
+	uint32_t len;
+	uint8_t bytes[];
+};
+
+enum end_state { END_NONE, END_DIALLING, END_ACCEPTING, END_UP, END_CLOSING, END_GONE };
+
+struct end {
+	unsigned node;
+	uint32_t boot, no;
+	enum end_state state;
+	/* the direction in which this end sends */
+	uint64_t busy_until, last_arrival, sent, told, delivered;
+	bool room_pending;
+	struct flight *queue, **queue_tail; /* in order; each ITEM_FRAME lets the first one arrive */
+	uint32_t held;          /* arrivals that a stall holds back */
+	uint64_t stalled_since; /* 0: not */
+};
+
+struct link {
+	uint32_t refs;         /* items in the heap or a backlog, ends in a node's map */
+	bool lost;             /* what is in flight vanishes */
+	uint8_t tries;
+	enum link_class class;
+	struct end end[2];     /* [0] dialled */
+	struct link *next, **prev; /* all links, in the order of their dials */
+};
+
+struct io_wait {
+	uint64_t tag;
+	bool sync;
+	enum io_kind kind;
+	char *space, *name;
+	struct disk_answer answer;
+};
+
+struct item {
+	uint64_t at, seq;
+	uint8_t kind, end;
+	uint32_t node, boot;
+	union {
+		struct { struct link *link; int err; };
+		struct { world_call *fn; void *ctx; uint64_t a, b; };
+		struct io_wait *io;
+		uint32_t serial;
+	};
+};
+
+struct world {
+	struct world_config cfg;
+	struct world_hooks hooks;
+	struct pool pool;
+	struct item *heap;
+	uint32_t heap_len, heap_cap;
+	uint64_t now, seq, hash;
+	struct world_node *nodes;
+	struct link *links;
+	uint8_t *blocks;           /* counted, [to * nodes + from] */
+	struct network net;
+	struct arena arena;
+	struct outbox out;
+	struct world_counters count;
+	char failed[512];
+	bool stepping;
+};
+
+void world_push(struct world *w, struct item it); /* seq is given here */
+void world_drop(struct world *w, struct item *it); /* gives back what it holds */
+void world_step(struct world *w, struct world_node *n, struct event *ev);
+void *world_alloc(size_t n); /* zeroed; never NULL */
+bool world_arrives(const struct world *w, unsigned from, unsigned to);
+
+void links_dial(struct world *w, struct world_node *n, uint32_t no, enum link_class class, const char *address);
+void links_send(struct world *w, struct world_node *n, const struct action_send *s);
+void links_close(struct world *w, struct world_node *n, uint32_t no, int err);
+void links_item(struct world *w, struct item *it); /* takes over what it holds */
+void links_process_gone(struct world *w, struct world_node *n, enum world_death how);
+void links_unblocked(struct world *w, unsigned from, unsigned to);
+void links_machine_back(struct world *w, struct world_node *n);
+void links_unref(struct world *w, struct link *l);
+void links_free(struct world *w);
+uint64_t links_delay(struct world *w, unsigned from, unsigned to);
+#endif
