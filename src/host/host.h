@@ -80,8 +80,15 @@ void host_stop(struct host *h, bool leave);
 int host_stop_wait(struct host *h, int timeout_ms);
 void host_free(struct host **h); /* stops hard if it still runs; joins the thread; nulls the pointer */
 
+/* What waits in the queue from other threads to the node's; the host's own. */
+struct host_post {
+	struct host_post *next;
+	void (*run)(struct host *h, struct host_post *p, bool stopped);
+};
+
 /* ---- requests: operations of the tables (core/ops.h) ---- */
 struct host_request {
+	struct host_post post;
 	struct arena arena;        /* build args here; it lives as long as the request */
 	const struct op *op;
 	struct value *args;        /* a record, checked against op->args already */
@@ -90,9 +97,6 @@ struct host_request {
 	/* Each answer. `result` and `text` are borrowed for the call. `more`: a stream, further calls follow; else this was
 	 * the last and the request is freed when it returns. Called with P2PS_ECLOSED when the node stops first. */
 	void (*done)(struct host_request *rq, int err, const char *text, const struct value *result, bool more);
-	/* the host's own */
-	uint64_t tag;
-	struct host_request *next;
 };
 struct host_request *host_request_new(struct host *h); /* NULL: no memory */
 void host_request_post(struct host *h, struct host_request *rq); /* takes rq over; done is always called in the end */
@@ -100,10 +104,11 @@ void host_request_free(struct host_request *rq);       /* one that was not poste
 
 /* ---- casts ---- */
 struct host_cast {
+	struct host_post post;
 	struct cast_request rq;    /* rq.tag is the host's own: `done` decides whether an answer is wanted */
 	void *ctx;
 	void (*done)(struct host_cast *c, int err, const char *text, const struct value *result); /* NULL: none wanted */
-	struct host_cast *next;
+	size_t bytes; /* the host's own */
 };
 /* Allocated with room for the list and a copy of content_type (both set in rq); entries are the caller's to fill in. */
 struct host_cast *host_cast_new(struct host *h, const uint64_t *list, uint32_t list_len, const char *content_type);
@@ -119,8 +124,8 @@ void host_consumed(struct host *h, uint32_t messages, uint64_t bytes);
 
 /* ---- anything else in the node's thread ---- */
 struct host_call {
+	struct host_post post;
 	void (*run)(struct host_call *c, struct node *n); /* n NULL: the node has stopped already */
-	struct host_call *next;
 };
 void host_call_post(struct host *h, struct host_call *c); /* the caller's memory, until run is called */
 void host_wake(struct host *h);                           /* so that before_sleep is called; cheap when it is awake */

@@ -1,0 +1,55 @@
+/* The sockets of one node: listeners, dials, links that carry frames. Everything runs in the node's thread. Events go
+ * up through one function; it is only called from the loop's callbacks, links_flush and links_tell, never from inside
+ * links_dial, links_send and links_close, so that draining an outbox never re-enters the node. */
+#ifndef P2PS_HOST_LINK_H
+#define P2PS_HOST_LINK_H
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <uv.h>
+
+#include "base/pool.h"
+#include "com/seam.h"
+#include "host/tls.h"
+
+#define LINK_DIAL_TIMEOUT_US 5000000u      /* look-up of the name, connection and handshake */
+#define LINK_HANDSHAKE_TIMEOUT_US 5000000u /* of an inbound link */
+#define LINK_LINGER_US 1000000u            /* what was sent before a close is written out within this */
+#define LINK_SILENCE_MS 8000               /* a host that answers nothing for so long is gone */
+#define LINK_QUEUE_MAX (16u << 20)         /* bytes queued above which a link is cut */
+#define LINK_READ_TURN (256u << 10)        /* bytes read from one link before the others get their turn */
+#define LINK_WRITE_TURN (512u << 10)
+#define LINK_LISTENERS_MAX 8
+
+struct links_counters {
+	uint64_t wire_in, wire_out, accepted, dialled, dials_failed, handshakes_failed, refused, over_limit;
+	uint32_t open, half_open;
+};
+
+struct links_config {
+	struct pool *pool;
+	struct tls_context *tls;
+	unsigned links_max, half_open_max;
+	void *ctx;
+	void (*event)(void *ctx, struct event *ev);
+};
+
+struct links;
+struct links *links_new(const struct links_config *cfg);
+/* Before the loop runs, in any thread: binds. P2PS_EPORT_TAKEN, P2PS_EINVAL ...; bound gets the address as bound. */
+int links_listen(struct links *l, const struct sockaddr_storage *ss, socklen_t len, struct sockaddr_storage *bound,
+		 char *why, size_t why_size);
+int links_start(struct links *l, uv_loop_t *uv);
+void links_stop(struct links *l); /* closes everything; the loop must run until nothing is alive */
+void links_free(struct links *l);
+
+void links_dial(struct links *l, uint32_t number, enum link_class class, const char *address);
+void links_send(struct links *l, struct action_send *s); /* takes over s->body's reference */
+void links_close(struct links *l, uint32_t number, int err);
+/* Tells the node which links are down. */
+void links_tell(struct links *l);
+/* Writes what was queued, reads on where a turn ended early. True: something is left to do at once. */
+bool links_work(struct links *l);
+bool links_quiet(const struct links *l); /* nothing queued or half-written anywhere */
+void links_counters(const struct links *l, struct links_counters *out);
+#endif

@@ -1,0 +1,252 @@
+/* The loop. A turn is: poll callbacks (each steps the node with what a socket or timer brought), then, before the
+ * thread sleeps again, the work other threads left and one flush of all links that have something to write. So a
+ * burst of small frames becomes one record and one system call, and the answer to a frame leaves in the same wake-up.
+ *
+ * Other threads wake the loop only when it says that it is asleep: `asleep` is set before the last look at their
+ * queues, so one of the two sides always sees the other. */
+#include "host/loop.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#define TURNS_MAX 8 /* rounds of work before the sockets are polled again */
+
+uint64_t loop_boot_us(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_BOOTTIME, &t);
+	return (uint64_t)t.tv_sec * 1000000u + (uint64_t)t.tv_nsec / 1000u;
+}
+
+uint64_t loop_wall_ms(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_REALTIME_COARSE, &t);
+	return (uint64_t)t.tv_sec * 1000u + (uint64_t)t.tv_nsec / 1000000u;
+}
+
+/* ---- steps ---- */
+static void drain(struct loop *l)
+{
+	for (uint32_t i = 0; i < l->out.count; i++) {
+		struct action *a = &l->out.v[i];
+		switch (a->type) {
+		case ACTION_SEND:
+			links_send(l->links, a->send);
+			break;
+		case ACTION_CLOSE:
+			links_close(l->links, a->close.link, a->close.err);
+			break;
+		case ACTION_DIAL:
+			links_dial(l->links, a->dial.link, a->dial.class, a->dial.address);
+			break;
+		default:
+			l->m.action(l->m.ctx, a);
+		}
+	}
+}
+
+static void step_one(struct loop *l, struct event *ev)
+{
+	assert(!l->stepping);
+	l->stepping = true;
+	ev->boot_us = loop_boot_us();
+	ev->wall_ms = loop_wall_ms();
+	l->m.step(l->m.ctx, ev, &l->out);
+	drain(l);
+	bool lost = l->out.overflow;
+	outbox_reset(&l->out);
+	l->stepping = false;
+	atomic_fetch_add_explicit(&l->steps, 1, memory_order_relaxed);
+	assert(!lost); /* an action lost for want of memory: better dead than wrong */
+}
+
+static void on_timer(uv_timer_t *t);
+
+static void arm(struct loop *l)
+{
+	uint64_t at = l->stopping ? UINT64_MAX : l->m.deadline(l->m.ctx);
+	if (at >= l->armed_us)
+		return; /* fires early, which is harmless, and is set again then */
+	uint64_t now = loop_boot_us(), wait_us = at > now ? at - now : 0;
+	uint64_t wait_ms = wait_us > 3600000000u ? 3600000u : (wait_us + 999) / 1000;
+	l->armed_us = at;
+	uv_update_time(&l->uv);
+	uv_timer_start(&l->timer, on_timer, wait_ms, 0);
+}
+
+static bool step_later(struct loop *l)
+{
+	bool any = l->later;
+	while (l->later) {
+		struct loop_later *x = l->later;
+		l->later = x->next;
+		if (!l->later)
+			l->later_end = &l->later;
+		step_one(l, &x->ev);
+		x->done(x);
+	}
+	return any;
+}
+
+void loop_step(struct loop *l, struct event *ev)
+{
+	step_one(l, ev);
+	step_later(l);
+}
+
+void loop_put_off(struct loop *l, struct loop_later *x)
+{
+	x->next = NULL;
+	*l->later_end = x;
+	l->later_end = &x->next;
+}
+
+static void on_timer(uv_timer_t *t)
+{
+	struct loop *l = t->data;
+	l->armed_us = UINT64_MAX;
+	struct event ev = {.type = EVENT_TIMER};
+	loop_step(l, &ev);
+	arm(l);
+}
+
+/* ---- turns ---- */
+static bool work(struct loop *l)
+{
+	bool more = l->m.work(l->m.ctx);
+	more |= step_later(l);
+	links_tell(l->links);
+	more |= links_work(l->links);
+	return more;
+}
+
+static void on_idle(uv_idle_t *i) { (void)i; }
+
+static void stay_awake(struct loop *l, bool awake)
+{
+	if (awake != l->idling) {
+		if (awake)
+			uv_idle_start(&l->idle, on_idle);
+		else
+			uv_idle_stop(&l->idle);
+	}
+	l->idling = awake;
+}
+
+static void on_prepare(uv_prepare_t *p)
+{
+	struct loop *l = p->data;
+	bool more = true;
+	for (int i = 0; more && i < TURNS_MAX && !l->stopping; i++)
+		more = work(l);
+	if (l->stopping)
+		return;
+	if (!more) {
+		atomic_store(&l->asleep, true);
+		more = work(l);
+		if (more)
+			atomic_store(&l->asleep, false);
+	}
+	arm(l);
+	stay_awake(l, more);
+}
+
+static void on_check(uv_check_t *c)
+{
+	struct loop *l = c->data;
+	atomic_store_explicit(&l->asleep, false, memory_order_relaxed);
+	atomic_fetch_add_explicit(&l->wakes, 1, memory_order_relaxed);
+}
+
+static void on_wake(uv_poll_t *p, int status, int events)
+{
+	struct loop *l = p->data;
+	eventfd_t n;
+	eventfd_read(l->wake_fd, &n);
+}
+
+void loop_wake(struct loop *l)
+{
+	/* The fence pairs with the store in on_prepare: what the caller queued is seen there, or `asleep` is seen here. */
+	atomic_thread_fence(memory_order_seq_cst);
+	if (atomic_load_explicit(&l->asleep, memory_order_relaxed) && atomic_exchange(&l->asleep, false))
+		eventfd_write(l->wake_fd, 1);
+}
+
+/* ---- life ---- */
+int loop_init(struct loop *l, const struct loop_machine *m, struct links *links, size_t arena_cap)
+{
+	memset(l, 0, sizeof *l);
+	l->m = *m;
+	l->links = links;
+	l->armed_us = UINT64_MAX;
+	l->later_end = &l->later;
+	arena_init(&l->arena, arena_cap);
+	outbox_init(&l->out, &l->arena);
+	l->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (l->wake_fd < 0)
+		return -1;
+	if (uv_loop_init(&l->uv) != 0) {
+		close(l->wake_fd);
+		return -1;
+	}
+	if (uv_poll_init(&l->uv, &l->wake, l->wake_fd) != 0) {
+		uv_loop_close(&l->uv);
+		close(l->wake_fd);
+		return -1;
+	}
+	uv_poll_start(&l->wake, UV_READABLE, on_wake);
+	uv_timer_init(&l->uv, &l->timer);
+	uv_prepare_init(&l->uv, &l->prepare);
+	uv_check_init(&l->uv, &l->check);
+	uv_idle_init(&l->uv, &l->idle);
+	l->wake.data = l->timer.data = l->prepare.data = l->check.data = l->idle.data = l;
+	uv_prepare_start(&l->prepare, on_prepare);
+	uv_check_start(&l->check, on_check);
+	return 0;
+}
+
+void loop_run(struct loop *l) { uv_run(&l->uv, UV_RUN_DEFAULT); }
+
+static void close_it(uv_handle_t *h, void *arg)
+{
+	if (!uv_is_closing(h))
+		uv_close(h, NULL);
+}
+
+void loop_end(struct loop *l)
+{
+	if (l->stopping)
+		return;
+	l->stopping = true;
+	links_stop(l->links);
+	uv_poll_stop(&l->wake);
+	uv_close((uv_handle_t *)&l->wake, NULL);
+	uv_close((uv_handle_t *)&l->timer, NULL);
+	uv_close((uv_handle_t *)&l->prepare, NULL);
+	uv_close((uv_handle_t *)&l->check, NULL);
+	uv_close((uv_handle_t *)&l->idle, NULL);
+}
+
+void loop_free(struct loop *l)
+{
+	if (uv_loop_close(&l->uv) == UV_EBUSY) { /* never ran */
+		uv_walk(&l->uv, close_it, NULL);
+		uv_run(&l->uv, UV_RUN_DEFAULT);
+		uv_loop_close(&l->uv);
+	}
+	while (l->later) {
+		struct loop_later *x = l->later;
+		l->later = x->next;
+		x->done(x);
+	}
+	l->later_end = &l->later;
+	outbox_free(&l->out);
+	arena_free(&l->arena);
+	close(l->wake_fd);
+}

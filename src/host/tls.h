@@ -1,0 +1,43 @@
+/* TLS 1.3 between two holders of Ed25519 device keys, over a non-blocking socket. Who the key belongs to is judged
+ * elsewhere (com); here only its possession is proven. One context per node, one `struct tls` per link. */
+#ifndef P2PS_HOST_TLS_H
+#define P2PS_HOST_TLS_H
+#include <openssl/ssl.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#define TLS_RECORD 16384u /* plaintext bytes of one record */
+
+struct tls_context;
+struct tls_context *tls_context_new(const uint8_t seed[32]); /* NULL: no memory or no OpenSSL to speak of */
+void tls_context_free(struct tls_context *c);
+
+struct tls {
+	SSL *ssl;
+	int fd;
+	bool dry;       /* the socket gave less than it was asked for: nothing more there until it is readable again */
+	bool eof;       /* the peer sent its last byte */
+	bool done;      /* handshake over */
+	int error;      /* errno of a failed socket call; then nothing works any more */
+	uint8_t *out;   /* ciphertext the socket has not taken yet */
+	uint32_t out_start, out_end, out_cap;
+	uint32_t records; /* written since the last key update */
+	uint64_t *wire_in, *wire_out; /* counters to add to */
+};
+
+/* The socket stays the caller's. 0 or P2PS_ENOMEM. */
+int tls_open(struct tls *t, struct tls_context *c, int fd, bool server, uint64_t *wire_in, uint64_t *wire_out);
+void tls_free(struct tls *t);
+/* 1: done; 0: waits for the peer; P2PS_ECLOSED, P2PS_EPROTO, P2PS_EIO (errno in t->error). */
+int tls_handshake(struct tls *t);
+bool tls_peer_key(const struct tls *t, uint8_t key[32]);
+void tls_readable(struct tls *t); /* the socket became readable */
+/* Bytes read; 0: nothing now; P2PS_ECLOSED, P2PS_EPROTO, P2PS_EIO. */
+int tls_read(struct tls *t, void *p, uint32_t n);
+/* Encrypts everything, hands full records to the socket and keeps the rest; 0, P2PS_EPROTO, P2PS_EIO, P2PS_ENOMEM. */
+int tls_write(struct tls *t, const void *p, uint32_t n);
+/* Hands what was kept to the socket. 1: all gone; 0: the socket is full; P2PS_EIO. */
+int tls_flush(struct tls *t);
+static inline uint32_t tls_unsent(const struct tls *t) { return t->out_end - t->out_start; }
+void tls_shutdown(struct tls *t); /* close_notify into the unsent bytes */
+#endif
