@@ -1,8 +1,19 @@
-/* COM: access points, links, who the peer is, failure detection. Pure: stepped by the node with the seam's events.
- * Core sees peers, never link numbers: it asks for a peer to be connected and held for a reason, sends frames to it,
- * and hears when it is up or down. A link nobody on either side holds for a reason is closed after COM_IDLE_US.
- * At most one link of each class exists per peer; when both sides dial at once, the link dialled by the smaller
- * device key stays. */
+/* COM: access points, links, who the peer is. Pure: stepped by the node with the seam's events. Core sees peers, never
+ * link numbers: it asks for a peer to be connected and held for a reason, sends frames to it, and hears when it is up
+ * or down. (link.c tells how a link lives, hello.h what is said first, contact.h how a node learns its own address.)
+ *
+ * Hooks are called from com_event() and com_timer() only, never from within another call. peer_up and the peer_down
+ * that ends it alternate; a peer_down without peer_up says that a connection could not be made. After a peer_down COM
+ * does not dial by itself, whatever is held: core decides, with com_connect(). Dialling a peer again after a failure
+ * waits for a back-off with jitter (0.2 s at first, 30 s at most); a newer contact, or the peer's own hello, ends it.
+ *
+ * Frames of one class arrive in order while the peer is up. At most one link of each class exists per peer: of two
+ * that are dialled at once the one dialled by the smaller device key is kept, before anything is sent on the other. A
+ * peer's bulk link comes and goes by itself below LINK_BULK, so frames of that class can overtake each other then, and
+ * be lost without peer_down (hook bulk_down): what is sent there carries numbers of its own.
+ *
+ * A control link that nobody on either side holds, and that was not used for COM_IDLE_US, is closed without loss:
+ * peer_down with err 0. */
 #ifndef P2PS_COM_COM_H
 #define P2PS_COM_COM_H
 #include <stdbool.h>
@@ -20,6 +31,8 @@
 #define COM_HELLO_TIMEOUT_US 5000000u    /* from link up to an accepted hello */
 #define COM_DIAL_TIMEOUT_US 5000000u
 #define COM_IDLE_US 20000000u            /* a link held by nobody is closed after this */
+#define COM_PENDING 64u                  /* frames that wait for a peer to be connected */
+#define COM_LINKS_MAX 1024u              /* established links; above, hellos are answered by P2PS_EBUSY and a hint */
 #define COM_QUEUE_HIGH (1u << 20)        /* bytes queued on a link above which com_congested() */
 #define COM_QUEUE_MAX (8u << 20)         /* bytes queued above which a link is cut */
 
@@ -52,18 +65,21 @@ int network_parse(struct network *net, struct pool *p, const struct crypto *c, s
 /* Reasons to hold a peer; each is counted. */
 enum com_reason { COM_RING = 0, COM_FINGER, COM_FINGER_IN, COM_DIRECT, COM_JOIN, COM_BULK, COM_REASONS };
 
+const char *com_reason_name(enum com_reason why); /* for people */
+
 enum peer_state { PEER_DOWN, PEER_CONNECTING, PEER_UP };
 
 struct peer {
 	struct contact c;
 	enum peer_state state;
 	bool inbound;             /* of its control link */
+	bool joining;             /* it said in its hello that it is no member yet */
 	uint32_t link[2];         /* per class, 0 = none */
 	uint8_t held[COM_REASONS];
 	uint32_t srtt_us;         /* smoothed round trip; 0 = not measured */
 	uint64_t up_since_us, last_heard_us;
 	uint64_t bytes_in, bytes_out, frames_in, frames_out;
-	uint32_t features;
+	uint32_t features;        /* what both sides can do */
 	void *user[4];            /* for core's modules: [0] flow, [1] routing, [2] ring, [3] services */
 };
 
@@ -72,13 +88,20 @@ struct peer {
 struct com_hooks {
 	void *ctx;
 	void (*peer_up)(void *ctx, struct peer *p);
-	/* The last control link is gone, or could not be made. The peer is forgotten after the call unless held. */
+	/* The last control link is gone, or could not be made. The peer is forgotten after the call unless held.
+	 * err: 0 closed because nobody used it; P2PS_EUNREACHABLE refused or no way there; P2PS_ETIMEOUT silence;
+	 * P2PS_ECLOSED; what the peer said in its BYE (P2PS_EBUSY, EID_TAKEN, EOTHER_NETWORK, ENOT_MEMBER ...). */
 	void (*peer_down)(void *ctx, struct peer *p, int err);
 	void (*frame)(void *ctx, struct peer *p, const struct frame *f); /* every type com does not handle itself */
 	/* com_congested() was true for a link of this peer (or com_send said EBUSY) and is false now. May be NULL. */
 	void (*room)(void *ctx, struct peer *p);
-	/* A bare address (com_dial_address) answered: it is this peer of that network; or failed (p NULL). */
+	/* A bare address (com_dial_address) answered: it is this peer of that network; or failed (p NULL). Called before
+	 * the peer's peer_up. COM has taken over the network (and, by its rule, an id) if it had none before. */
 	void (*dialled)(void *ctx, uint32_t ticket, struct peer *p, const struct network *net, int err, const char *text);
+	/* The rest may be NULL. */
+	void (*self_changed)(void *ctx); /* com_self() changed: peers told where they see this node */
+	void (*bulk_down)(void *ctx, struct peer *p); /* frames sent on the peer's bulk link may be lost */
+	void (*pong)(void *ctx, struct peer *p, uint64_t nonce, uint64_t rtt_us); /* the answer to com_ping */
 };
 
 struct com_config {
@@ -90,11 +113,13 @@ struct com_config {
 	const struct network *network; /* NULL in a node that is still to join: it learns it from its access point */
 	uint64_t incarnation;
 	const char *zone;
+	uint32_t links_max; /* 0 = COM_LINKS_MAX */
 };
 
 struct com_counters {
 	uint64_t frames_in, frames_out, bytes_in, bytes_out; /* frames as defined above, without TLS and TCP */
 	uint64_t hello_refused, unknown_type, unknown_ext, malformed, dial_failed, queue_cut, congested;
+	uint64_t dials, accepted, hello_timeout, ties, superseded, idle_closed;
 };
 
 struct com; /* in com_internal.h */
@@ -107,26 +132,41 @@ void com_event(struct com *c, const struct event *ev);
 void com_timer(struct com *c);
 uint64_t com_deadline(const struct com *c); /* UINT64_MAX: none */
 
-/* Who we are: the id is set once it is known (a joiner's may be given by the network); access points may change. */
+/* Who we are: the id is set once it is known; access points may change, and may be unspecified ("0.0.0.0:4000", see
+ * contact.h). id 0: the one that the network's rule gives (see network.h) as soon as the network is known. Changing an
+ * id that others know already cuts all links. */
 void com_set_self(struct com *c, uint64_t id, const char *addrs);
-void com_set_network(struct com *c, const struct network *net);
-const struct contact *com_self(const struct com *c);
+int com_set_network(struct com *c, const struct network *net); /* copies; another one than before cuts all links */
+void com_set_member(struct com *c, bool member);                /* told to peers in hellos; false at first */
+const struct contact *com_self(const struct com *c); /* as third parties may be told: no unspecified addresses */
 
 /* Dials an address of which nothing is known but, perhaps, the peer's fingerprint (16 bytes, may be NULL).
  * Ends in hooks.dialled with the ticket. A refusal by fingerprint is P2PS_EFINGERPRINT. */
 int com_dial_address(struct com *c, const char *address, const uint8_t *fingerprint, uint32_t ticket);
 
 struct peer *com_find(const struct com *c, uint64_t id);                 /* NULL: not known here */
-/* The peer with this contact, being connected if it is not; merges newer access points in. NULL: no memory or limits. */
+/* The peer with this contact, being connected if it is not; merges newer access points in. NULL: no memory, limits,
+ * or a contact that is nobody's or our own. The pointer is good until its peer_down, when held until it is released. */
 struct peer *com_connect(struct com *c, const struct contact *who);
 void com_hold(struct com *c, struct peer *p, enum com_reason why);       /* counted */
 void com_release(struct com *c, struct peer *p, enum com_reason why);
 /* Sends on the peer's link of that class (the control link when there is no other). Takes over f->body's reference.
- * While the peer is connecting up to COM_PENDING frames wait. 0, P2PS_EBUSY (congested; nothing was sent), P2PS_EUNREACHABLE. */
+ * While the peer is connecting up to COM_PENDING frames wait. 0, P2PS_EBUSY (congested; nothing was sent; control frames
+ * pass until COM_QUEUE_MAX), P2PS_EUNREACHABLE, P2PS_ENOMEM. LINK_BULK dials a bulk link when there is none. */
 int com_send(struct com *c, struct peer *p, enum link_class class, const struct frame *f);
 bool com_congested(const struct com *c, const struct peer *p, enum link_class class);
 void com_close_peer(struct com *c, struct peer *p, int err); /* cut now; peer_down follows */
-bool com_next_peer(const struct com *c, uint32_t *i, struct peer **p); /* iteration in a deterministic order */
+/* Iteration in a deterministic order, start with *i = 0. Peers that come up meanwhile may be missed or seen. */
+bool com_next_peer(const struct com *c, uint32_t *i, struct peer **p);
+/* Asks an up peer for a sign of life; hook pong. One at a time: a new one replaces the former. 0 or P2PS_EUNREACHABLE. */
+int com_ping(struct com *c, struct peer *p, uint64_t nonce);
+struct com_link_view {
+	enum link_kind kind;
+	bool inbound, held, wanted; /* by us; by the peer */
+	uint64_t queued, bytes_in, bytes_out, up_since_us;
+};
+bool com_link_view(const struct com *c, const struct peer *p, enum link_class class, struct com_link_view *v);
+const char *com_check(const struct com *c); /* NULL, or a sentence about a broken invariant */
 const struct com_counters *com_counters(const struct com *c);
 void com_fingerprint(const struct crypto *cr, const uint8_t key[32], uint8_t out[16]); /* first 16 bytes of SHA-256 */
 #endif

@@ -3,6 +3,7 @@
 #include "com/contact.h"
 
 #include <string.h>
+#include <strings.h>
 
 #include "com/proto.h"
 #include "p2ps.h"
@@ -157,25 +158,32 @@ bool contact_unspecified(const char *point, size_t n)
 	return (host == 7 && !memcmp(point, "0.0.0.0", 7)) || (host == 4 && !memcmp(point, "[::]", 4));
 }
 
-const char *contact_observe(struct arena *a, const char *addrs, const char *seen)
+unsigned contact_reach(const char *seen)
 {
-	size_t seen_len = seen ? strlen(seen) : 0, seen_host = seen ? host_length(seen, seen_len) : 0;
-	bool usable = seen_host && (numeric4(seen, seen_host) || numeric6(seen, seen_host)) &&
-		      !contact_unspecified(seen, seen_len);
-	char out[CONTACT_ADDRS_MAX + 1];
+	size_t n = seen ? strlen(seen) : 0, host = seen ? host_length(seen, n) : 0;
+	if (!host || contact_unspecified(seen, n) || !(numeric4(seen, host) || numeric6(seen, host)))
+		return 0;
+	return strncmp(seen, "127.", 4) && strncmp(seen, "[::1]", 5) && strncasecmp(seen, "[fe8", 4) &&
+			       strncmp(seen, "169.254.", 8)
+		       ? 2
+		       : 1;
+}
+
+void contact_observe(char out[CONTACT_ADDRS_MAX + 1], const char *addrs, const char *seen)
+{
+	size_t seen_host = contact_reach(seen) ? host_length(seen, strlen(seen)) : 0;
 	size_t len = 0, n;
 	const char *point;
 	while ((n = contact_next(&addrs, &point))) {
-		size_t host = host_length(point, n), skip = 0;
+		size_t host = host_length(point, n), put_len = host;
 		const char *put = point;
-		size_t put_len = host;
 		if (contact_unspecified(point, n)) {
-			skip = !usable;
+			if (!seen_host || (point[0] != '[' && seen[0] == '['))
+				continue;
 			put = seen;
 			put_len = seen_host;
 		}
-		size_t need = (len > 0) + put_len + (n - host);
-		if (skip || len + need > CONTACT_ADDRS_MAX)
+		if (len + 1 + put_len + (n - host) > CONTACT_ADDRS_MAX)
 			continue;
 		if (len)
 			out[len++] = ' ';
@@ -184,7 +192,6 @@ const char *contact_observe(struct arena *a, const char *addrs, const char *seen
 		len += put_len + (n - host);
 	}
 	out[len] = 0;
-	return arena_copy(a, out, len + 1);
 }
 
 /* ---- on the wire ---- */

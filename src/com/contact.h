@@ -33,9 +33,11 @@ bool contact_addrs_ok(const char *addrs); /* "" is fine */
 /* The next access point at *at (start with *at = addrs); its length, 0 at the end. *at moves behind it. */
 size_t contact_next(const char **at, const char **point);
 bool contact_unspecified(const char *point, size_t n); /* 0.0.0.0 or [::] */
-/* addrs with the host of `seen` ("addr:port") in the place of unspecified ones, in the arena. Those are left out when
- * `seen` is no numeric address. NULL: out of memory. */
-const char *contact_observe(struct arena *a, const char *addrs, const char *seen);
+/* addrs with the host of `seen` ("addr:port", may be NULL) in the place of unspecified ones. Those are left out when
+ * `seen` is no numeric address, and 0.0.0.0 also when it is an IPv6 one: nobody listens there. */
+void contact_observe(char out[CONTACT_ADDRS_MAX + 1], const char *addrs, const char *seen);
+/* 0 nothing usable, 1 reachable on this host or its wire only (loopback, link-local), 2 others. */
+unsigned contact_reach(const char *seen);
 /* UTF-8 without control characters, at most max bytes: what may be shown to people and put into JSON. */
 bool contact_text_ok(const char *s, size_t max);
 #endif

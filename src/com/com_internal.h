@@ -1,0 +1,173 @@
+/* Inside COM: peers (com.c), their links (link.c), and how the two see each other. */
+#ifndef P2PS_COM_INTERNAL_H
+#define P2PS_COM_INTERNAL_H
+#include "com/com.h"
+#include "com/hello.h"
+
+#define COM_DIALS_MAX 64u            /* dials under way at once; more wait */
+#define COM_WAITING_MAX 256u         /* inbound links whose hello is not accepted yet */
+#define COM_PEERS_MAX 16384u
+#define COM_PROBE_US 1500000u        /* an old link must prove within this that it is alive */
+#define COM_CLOSING_US 5000000u      /* the peer must close a link within this after we said that we are done */
+#define COM_BACKOFF_MIN_US 200000u
+#define COM_BACKOFF_MAX_US 30000000u
+#define COM_STABLE_US 1000000u       /* a link that lived less counts as a failed dial */
+#define COM_REDIRECTS_MAX 3u
+
+enum link_state {
+	LINK_DIALLING, /* ACTION_DIAL is out */
+	LINK_WAITING,  /* ours: hello sent */
+	LINK_HELLO,    /* theirs: waiting for their hello */
+	LINK_PARKED,   /* theirs: hello accepted, but another link of the same peer must be decided first */
+	LINK_UP,
+	LINK_DONE,     /* our last frame, BYE 0, is sent; still listening until the peer closes */
+	LINK_CLOSED,   /* ACTION_CLOSE is out; waiting for EVENT_LINK_DOWN, listening to nothing */
+};
+
+/* Only for a dial to a bare address. */
+struct dial {
+	uint32_t ticket;
+	bool has_fingerprint;
+	uint8_t fingerprint[16];
+	uint8_t redirects;
+	char *address;
+};
+
+/* What a hello said, from its judgement to its acceptance. */
+struct guest {
+	struct contact who;
+	uint32_t features, wire;
+	bool join, needs_document;
+	enum link_class class;
+};
+
+struct mate;
+struct link {
+	uint32_t number, index; /* in com->links_v */
+	uint8_t state, class, kind;
+	bool inbound;
+	bool told;    /* control: what the peer believes of our holding it */
+	bool asked;   /* control: the peer holds us */
+	bool last;    /* LINK_DONE or LINK_CLOSED without loss: its peer goes on without peer_down */
+	bool probing; /* LINK_PARKED: the up link of the same peer is being asked whether it is alive */
+	bool full;    /* crossed COM_QUEUE_HIGH */
+	bool crowded; /* control: bulk had to wait although not full */
+	uint8_t key[32];
+	struct mate *mate;
+	uint64_t sent, drained, bytes_in;
+	uint64_t since_us, used_us, deadline_us;
+	uint64_t probe; /* nonce of the probe sent on this link */
+	char *remote;   /* until accepted */
+	struct dial *dial;
+	struct guest *guest;
+};
+
+struct pending {
+	struct pending *next;
+	struct slice body;
+	uint16_t head_len;
+	uint8_t class, type;
+	uint8_t head[];
+};
+
+/* A peer with what only COM needs to know of it. */
+struct mate {
+	struct peer p; /* first */
+	uint32_t index;    /* in com->mates_v */
+	uint32_t links;    /* links that point here */
+	bool told_up;      /* peer_up was called, and no peer_down since */
+	bool want;         /* dial (again) when it is time */
+	bool failing;      /* peer_down(fail) is due */
+	int16_t fail;
+	uint8_t fails, bulk_fails;
+	uint8_t point;     /* which access point is tried */
+	bool full;         /* com_send refused a frame while connecting */
+	struct link *up[2], *dial[2];
+	struct link *closing; /* the former control link, being closed without loss */
+	uint64_t dial_at_us, bulk_at_us, released_us;
+	struct pending *first, *end;
+	uint32_t pending, pending_bytes;
+	uint64_t ping, ping_at_us;
+};
+
+struct com {
+	struct com_config cfg;
+	struct pool *pool;
+	struct network net;
+	bool have_net, member;
+	struct contact self; /* addrs: without unspecified ones */
+	char *advertised;    /* as set */
+	char *seen;          /* where others see this node; NULL */
+	uint8_t seen_rank;
+	struct map links, mates;
+	struct link **links_v;
+	struct mate **mates_v;
+	uint32_t links_n, links_cap, mates_n, mates_cap;
+	uint32_t dials, waiting, parked, established, failing;
+	uint32_t next_number;
+	bool reap;
+	uint64_t now_us, deadline_us, logged_us;
+	struct outbox *out;
+	struct com_counters counters;
+};
+
+static inline void com_arm(struct com *c, uint64_t at_us)
+{
+	if (at_us < c->deadline_us)
+		c->deadline_us = at_us;
+}
+static inline struct mate *mate_of(const struct peer *p) { return (struct mate *)p; }
+static inline uint64_t link_queued(const struct link *l) { return l->sent - l->drained; }
+
+/* ---- com.c: peers ---- */
+struct mate *mate_find(const struct com *c, uint64_t id); /* also those that core does not know any more */
+struct mate *mate_get(struct com *c, uint64_t id);        /* made if need be; NULL: no memory, too many */
+bool mate_held(const struct mate *m);
+/* Makes the peer the holder of this key. False: its id belongs to another key, which is connected. */
+bool mate_claim(struct com *c, struct mate *m, const uint8_t key[32]);
+/* The contact as the peer itself said it, seen from `remote`. 0 or P2PS_ENOMEM. */
+int mate_introduce(struct com *c, struct mate *m, const struct contact *who, const char *remote);
+void mate_dial(struct com *c, struct mate *m);      /* the control link, now or when it may */
+void mate_dial_failed(struct com *c, struct mate *m, enum link_class class, int err);
+void mate_backoff(struct com *c, struct mate *m);   /* one more failure */
+void mate_flush(struct com *c, struct mate *m);     /* sends what waited */
+void mate_up(struct com *c, struct mate *m);        /* hook peer_up, unless core believes so anyway */
+void mate_down(struct com *c, struct mate *m, int err); /* hook peer_down; drops what waited */
+void mate_closed(struct com *c, struct mate *m);    /* the former link was closed without loss: go on, or down */
+void mate_fail_later(struct com *c, struct mate *m, int err); /* mate_down, but not from within a call of core's */
+void mate_measure(struct mate *m, uint64_t rtt_us);
+/* Somebody told us where we are seen. outbound: by a peer that we dialled. */
+void com_seen(struct com *c, const char *observed, bool outbound);
+int com_adopt(struct com *c, const struct network *net);
+
+/* ---- link.c: links ---- */
+void link_event(struct com *c, const struct event *ev);
+struct link *link_dial(struct com *c, const char *address, size_t len, enum link_class class); /* NULL: no memory */
+void link_attach(struct link *l, struct mate *m); /* m may be NULL */
+void link_close(struct com *c, struct link *l, int err); /* ACTION_CLOSE, no hooks */
+void link_bye(struct com *c, struct link *l, int err, const char *text, const struct contact *hint); /* and close */
+bool link_push(struct com *c, struct link *l, const void *head, uint16_t head_len, struct slice body); /* false: cut */
+bool link_send(struct com *c, struct link *l, uint8_t type, uint8_t service, uint64_t sequence, struct slice body);
+void link_paths(struct com *c, struct link *l, bool wanted);
+void link_deadline(struct com *c, struct link *l, uint64_t at_us);
+void link_timer(struct com *c, struct link *l);
+void link_free(struct com *c, struct link *l);
+void dial_free(struct com *c, struct dial *d);
+
+/* ---- link_hello.c: from link up to an accepted hello ---- */
+void link_opened(struct com *c, const struct event *ev);
+void link_hello_frame(struct com *c, struct link *l, struct slice whole);
+void link_welcome_frame(struct com *c, struct link *l, struct slice whole);
+/* The parked link of this key and class, if any: admitted after all, or refused because the other one stays. */
+void link_unpark(struct com *c, const uint8_t key[32], enum link_class class, bool admit);
+void link_admit(struct com *c, struct link *l);
+/* A dial came to nothing. down: EVENT_LINK_DOWN was there. text may be NULL. */
+void link_dial_failed(struct com *c, struct link *l, int err, const char *text, bool down);
+void guest_free(struct com *c, struct guest *g);
+struct link *link_new(struct com *c, uint32_t number);
+void link_enter(struct com *c, struct link *l, enum link_state state); /* with the accounts of what it leaves */
+/* An up link is gone (and closed, or down): hooks. link_lost also decides for a parked one. */
+void link_drop(struct com *c, struct link *l, int err);
+void link_lost(struct com *c, struct link *l, int err);
+struct link *link_find(const struct com *c, uint32_t number);
+#endif

@@ -1,0 +1,194 @@
+/* See hello.h. */
+#include "com/hello.h"
+
+#include <string.h>
+
+#include "com/contact.h"
+#include "com/network.h"
+#include "com/proto.h"
+#include "p2ps.h"
+
+#define HELLO_CAP 16384u /* bytes that decoding may take from the arena */
+
+/* ---- bodies ---- */
+
+struct slice hello_encode(struct pool *p, const struct hello *h)
+{
+	Wire__Hello m;
+	Wire__Contact self;
+	wire__hello__init(&m);
+	contact_pack(&self, &h->self);
+	m.wire_low = h->wire_low;
+	m.wire_high = h->wire_high;
+	m.features = h->features;
+	if (h->has_network)
+		m.network = (ProtobufCBinaryData){sizeof h->network, (uint8_t *)h->network};
+	m.self = &self;
+	m.class_ = h->class;
+	m.join = h->join;
+	m.observed = (char *)h->observed;
+	return proto_slice(p, &m.base);
+}
+
+struct slice welcome_encode(struct pool *p, const struct welcome *w)
+{
+	Wire__Welcome m;
+	Wire__Contact self;
+	wire__welcome__init(&m);
+	contact_pack(&self, &w->self);
+	m.wire = w->wire;
+	m.features = w->features;
+	m.document = (ProtobufCBinaryData){w->document.len, (uint8_t *)w->document.p};
+	m.self = &self;
+	m.observed = (char *)w->observed;
+	return proto_slice(p, &m.base);
+}
+
+struct slice bye_encode(struct pool *p, const struct bye *b)
+{
+	Wire__Bye m;
+	Wire__Contact hint;
+	wire__bye__init(&m);
+	m.error = b->err;
+	m.text = (char *)b->text;
+	if (b->has_hint) {
+		contact_pack(&hint, &b->hint);
+		m.hint = &hint;
+	}
+	return proto_slice(p, &m.base);
+}
+
+struct slice paths_encode(struct pool *p, bool wanted)
+{
+	Wire__Paths m;
+	wire__paths__init(&m);
+	m.wanted = wanted;
+	return proto_slice(p, &m.base);
+}
+
+/* An address as the peer's host saw it: to be looked at, never to be trusted; nonsense is as good as nothing. */
+static const char *observed_read(const char *s)
+{
+	size_t n = strlen(s);
+	return n <= HELLO_OBSERVED_MAX && contact_point_ok(s, n) ? s : "";
+}
+
+int hello_decode(struct hello *h, struct arena *a, struct slice body)
+{
+	struct proto_alloc pa;
+	*h = (struct hello){0};
+	Wire__Hello *m =
+		body.len <= COM_HELLO_MAX ? wire__hello__unpack(proto_alloc(&pa, a, HELLO_CAP), body.len, body.p) : NULL;
+	if (!m || m->wire_low > m->wire_high || m->class_ > LINK_BULK || (m->network.len && m->network.len != 32) ||
+	    contact_unpack(&h->self, m->self))
+		return P2PS_EPROTO;
+	h->wire_low = m->wire_low;
+	h->wire_high = m->wire_high;
+	h->features = m->features;
+	h->has_network = m->network.len;
+	if (h->has_network)
+		memcpy(h->network, m->network.data, sizeof h->network);
+	h->class = m->class_ == LINK_BULK ? LINK_BULK : LINK_CONTROL;
+	h->join = m->join;
+	h->observed = observed_read(m->observed);
+	return 0;
+}
+
+int welcome_decode(struct welcome *w, struct arena *a, struct slice body)
+{
+	struct proto_alloc pa;
+	*w = (struct welcome){0};
+	Wire__Welcome *m =
+		body.len <= COM_HELLO_MAX ? wire__welcome__unpack(proto_alloc(&pa, a, HELLO_CAP), body.len, body.p) : NULL;
+	if (!m || contact_unpack(&w->self, m->self))
+		return P2PS_EPROTO;
+	w->wire = m->wire;
+	w->features = m->features;
+	w->document = (struct slice){NULL, m->document.data, (uint32_t)m->document.len};
+	w->observed = observed_read(m->observed);
+	return 0;
+}
+
+static bool error_known(int err)
+{
+	switch (err) {
+#define KNOWN(name, code, exit, text) case code:
+		P2PS_ERROR_MAP(KNOWN)
+#undef KNOWN
+	case 0: return true;
+	default: return false;
+	}
+}
+
+int bye_decode(struct bye *b, struct arena *a, struct slice body)
+{
+	struct proto_alloc pa;
+	*b = (struct bye){.text = ""};
+	Wire__Bye *m =
+		body.len <= COM_HELLO_MAX ? wire__bye__unpack(proto_alloc(&pa, a, HELLO_CAP), body.len, body.p) : NULL;
+	if (!m)
+		return P2PS_EPROTO;
+	b->err = error_known(m->error) ? m->error : P2PS_EREFUSED; /* a later version may know more errors */
+	if (contact_text_ok(m->text, HELLO_TEXT_MAX))
+		b->text = m->text;
+	b->has_hint = m->hint && !contact_unpack(&b->hint, m->hint);
+	return 0;
+}
+
+int paths_decode(bool *wanted, struct arena *a, struct slice body)
+{
+	struct proto_alloc pa;
+	Wire__Paths *m = body.len <= 64 ? wire__paths__unpack(proto_alloc(&pa, a, 1024), body.len, body.p) : NULL;
+	if (!m)
+		return P2PS_EPROTO;
+	*wanted = m->wanted;
+	return 0;
+}
+
+/* ---- judgement ---- */
+
+static struct verdict refuse(int err, const char *text) { return (struct verdict){.err = err, .text = text}; }
+
+/* The peer's contact: the proven key, an id that it may have, not ourselves. */
+static struct verdict contact_judge(const struct judge *j, const struct contact *c)
+{
+	struct verdict v = {0};
+	if (memcmp(c->key, j->link_key, sizeof c->key))
+		return refuse(P2PS_EPROTO, "the contact's device key is not the one that was proven");
+	if (!memcmp(c->key, j->self->key, sizeof c->key))
+		return refuse(P2PS_EEXISTS, "this access point is the node's own");
+	v.err = network_id_of(j->net, j->crypto, c->key, c->id, &v.id);
+	if (v.err)
+		return refuse(v.err, j->net->chosen_ids ? "the id does not fit this network's ring"
+							: "ids are derived in this network: none can be asked for");
+	if (v.id == j->self->id)
+		return refuse(P2PS_EID_TAKEN, "the id is the one of the member that was contacted");
+	return v;
+}
+
+struct verdict hello_judge(const struct judge *j, const struct hello *h)
+{
+	uint32_t low = h->wire_low > COM_WIRE_LOW ? h->wire_low : COM_WIRE_LOW;
+	uint32_t high = h->wire_high < COM_WIRE_HIGH ? h->wire_high : COM_WIRE_HIGH;
+	if (low > high)
+		return refuse(P2PS_EVERSION, h->wire_high < COM_WIRE_LOW ? "the dialler's version is too old"
+									: "the dialler's version is too new");
+	if (!j->net)
+		return refuse(P2PS_ENOT_MEMBER, "the node that was contacted is not a member of a network yet");
+	if (!h->has_network && !h->join)
+		return refuse(P2PS_EPROTO, "a member must name its network");
+	if (h->has_network && memcmp(h->network, j->net->id, sizeof h->network))
+		return refuse(P2PS_EOTHER_NETWORK, "the node that was contacted is a member of another network");
+	struct verdict v = contact_judge(j, &h->self);
+	v.wire = high;
+	return v;
+}
+
+struct verdict welcome_judge(const struct judge *j, const struct welcome *w)
+{
+	if (w->wire < COM_WIRE_LOW || w->wire > COM_WIRE_HIGH)
+		return refuse(P2PS_EVERSION, "the acceptor chose a version that was not offered");
+	struct verdict v = contact_judge(j, &w->self);
+	v.wire = w->wire;
+	return v;
+}

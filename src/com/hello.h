@@ -1,0 +1,62 @@
+/* What is said first on a link: HELLO by the dialler, then WELCOME or BYE by the acceptor, and how it is judged. Pure
+ * functions of bytes and of what this node knows; link.c does what they say.
+ *
+ * The host has proven which device key the peer holds; the contact in its hello must carry the same. A bulk link is
+ * only accepted beside a control link. BYE keeps its form in every wire version. */
+#ifndef P2PS_COM_HELLO_H
+#define P2PS_COM_HELLO_H
+#include "base/arena.h"
+#include "com/com.h"
+
+#define HELLO_TEXT_MAX 200u     /* bytes of a BYE's text */
+#define HELLO_OBSERVED_MAX 262u /* bytes of an observed address */
+
+struct hello {
+	uint32_t wire_low, wire_high, features;
+	bool has_network, join;
+	uint8_t network[32];
+	enum link_class class;
+	struct contact self;  /* strings live in the arena */
+	const char *observed; /* "" when not told */
+};
+struct welcome {
+	uint32_t wire, features;
+	struct slice document; /* empty unless the hello named no network */
+	struct contact self;
+	const char *observed;
+};
+struct bye {
+	int err; /* 0: nobody needs the link; else one of P2PS_E* */
+	const char *text;
+	bool has_hint;
+	struct contact hint;
+};
+
+/* Bodies; slice.buf == NULL: out of memory. */
+struct slice hello_encode(struct pool *p, const struct hello *h);
+struct slice welcome_encode(struct pool *p, const struct welcome *w);
+struct slice bye_encode(struct pool *p, const struct bye *b);
+struct slice paths_encode(struct pool *p, bool wanted);
+/* 0 or P2PS_EPROTO. */
+int hello_decode(struct hello *h, struct arena *a, struct slice body);
+int welcome_decode(struct welcome *w, struct arena *a, struct slice body);
+int bye_decode(struct bye *b, struct arena *a, struct slice body);
+int paths_decode(bool *wanted, struct arena *a, struct slice body);
+
+/* What this node is when it judges. */
+struct judge {
+	const struct crypto *crypto;
+	const struct network *net; /* NULL: not known */
+	const struct contact *self;
+	const uint8_t *link_key;   /* proven */
+};
+struct verdict {
+	int err;          /* 0: accept */
+	const char *text; /* why not */
+	uint32_t wire;    /* the version to speak */
+	uint64_t id;      /* the peer's */
+};
+struct verdict hello_judge(const struct judge *j, const struct hello *h);
+/* j->net is the dialler's network, or the one whose document came with the welcome. */
+struct verdict welcome_judge(const struct judge *j, const struct welcome *w);
+#endif
