@@ -104,7 +104,10 @@ void cast_free(struct cast *c);
 void cast_request(struct node *n, const struct cast_request *rq);
 int cast_service(struct node *n, uint8_t service, struct slice body); /* broadcast to a service everywhere */
 void cast_frame(struct node *n, struct peer *p, const struct frame *f); /* CAST, CAST_ACK */
+void cast_peer_up(struct node *n, struct peer *p);
 void cast_peer_down(struct node *n, struct peer *p, int err);
+void cast_room(struct node *n, struct peer *p); /* called by flow_room */
+void cast_stream_room(struct node *n);          /* called by flow_stream_room */
 void cast_timer(struct node *n);
 uint64_t cast_deadline(const struct node *n);
 
