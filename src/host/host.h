@@ -31,8 +31,6 @@ struct host_hooks {
 	void (*emit)(void *ctx, const char *name, const struct value *record, uint64_t wall_ms); /* record may be NULL */
 	void (*log)(void *ctx, enum log_level level, const char *text);
 	void (*settled)(void *ctx, uint32_t messages, uint64_t bytes);
-	/* Before the host sleeps: hand over what other threads left for it. True: call again soon. */
-	bool (*before_sleep)(void *ctx);
 	void (*joined)(void *ctx);                             /* once: this node is a member and serves */
 	void (*stopped)(void *ctx, int err, const char *text); /* once, the last call: err 0 after a stop or leave */
 };
@@ -75,7 +73,7 @@ struct host_config {
 struct host *host_start(const struct host_config *cfg, int *err, char *why, size_t why_size);
 /* Graceful stop: the range is handed over, then hooks.stopped. Returns at once; again is harmless.
  * `leave`: for good: the directory forgets the network, its device key stays. */
-void host_stop(struct host *h, bool leave);
+void host_stop(struct host *h, bool leave); /* the operation `leave` does the same as host_stop(h, true) */
 /* Waits until stopped; after timeout_ms the node is cut off (P2PS_ETIMEOUT). Not in the node's thread. */
 int host_stop_wait(struct host *h, int timeout_ms);
 void host_free(struct host **h); /* stops hard if it still runs; joins the thread; nulls the pointer */
@@ -113,7 +111,7 @@ struct host_cast {
 /* Allocated with room for the list and a copy of content_type (both set in rq); entries are the caller's to fill in. */
 struct host_cast *host_cast_new(struct host *h, const uint64_t *list, uint32_t list_len, const char *content_type);
 void host_cast_post(struct host *h, struct host_cast *c); /* takes c and rq.entries over */
-/* Node's thread only (hooks, callbacks, before_sleep): stepped as soon as the current step is drained. Copies what is
+/* Node's thread only (hooks, callbacks): stepped as soon as the current step is drained. Copies what is
  * borrowed but takes over rq->entries. rq->tag must be 0. For answering within the same wake-up. */
 void host_cast_now(struct host *h, const struct cast_request *rq);
 /* done is called when every cast posted before has settled. */
@@ -128,7 +126,6 @@ struct host_call {
 	void (*run)(struct host_call *c, struct node *n); /* n NULL: the node has stopped already */
 };
 void host_call_post(struct host *h, struct host_call *c); /* the caller's memory, until run is called */
-void host_wake(struct host *h);                           /* so that before_sleep is called; cheap when it is awake */
 
 /* ---- what it is ---- */
 struct pool *host_pool(struct host *h);
