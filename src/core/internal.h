@@ -1,6 +1,7 @@
 /* Inside core: the node and how its modules see each other. Nobody outside src/core includes this. */
 #ifndef P2PS_CORE_INTERNAL_H
 #define P2PS_CORE_INTERNAL_H
+#include "base/ids.h"
 #include "core/node.h"
 #include "core/ring.h"
 #include "core/service.h"
@@ -37,6 +38,7 @@ struct node {
 	struct node_request *requests;
 	struct node_life *life; /* node.c: start, join, stop */
 	struct node_services *services; /* services.c */
+	uint64_t io_number;
 };
 
 /* ---- route.c: routing by key, look-ups, location cache, corrections ---- */
@@ -126,6 +128,10 @@ void node_reply_tag(struct node *n, uint64_t tag, int err, const char *text, con
 /* Sends a frame to a peer and counts it: origin's frames as sent, others as forwarded. Takes over f->body's reference. */
 int node_send(struct node *n, struct peer *p, enum link_class class, const struct frame *f, bool forwarded);
 bool node_is_member(const struct node *n);
+void node_request_forget(struct node *n, struct node_request *rq); /* somebody else answers its tag */
+struct ring *node_make_ring(struct node *n);
+/* A fresh tag for an io request of this service; 0: the core's own. */
+uint64_t node_io_tag(struct node *n, uint8_t number);
 
 /* ---- services.c ---- */
 void services_start(struct node *n);

@@ -1,14 +1,455 @@
-/* See node_run.h. Handlers run inside the node's step. */
+/* The node's own operations. A handler runs inside the node's step and answers at once, or keeps the request until a
+ * look-up or a cast has ended. Whatever is open when the node stops is answered by the end of its look-up. */
 #include "core/node_run.h"
 
-void node_run_leave(struct node *n, struct node_request *rq, const struct value *args) {}
-void node_run_send(struct node *n, struct node_request *rq, const struct value *args) {}
-void node_run_multicast(struct node *n, struct node_request *rq, const struct value *args) {}
-void node_run_broadcast(struct node *n, struct node_request *rq, const struct value *args) {}
-void node_run_succ(struct node *n, struct node_request *rq, const struct value *args) {}
-void node_run_status(struct node *n, struct node_request *rq, const struct value *args) {}
-void node_run_ring(struct node *n, struct node_request *rq, const struct value *args) {}
-void node_run_peers(struct node *n, struct node_request *rq, const struct value *args) {}
-void node_run_trace(struct node *n, struct node_request *rq, const struct value *args) {}
-void node_run_ping(struct node *n, struct node_request *rq, const struct value *args) {}
-void node_run_stats(struct node *n, struct node_request *rq, const struct value *args) {}
+#include <stdio.h>
+#include <string.h>
+
+#include "base/le.h"
+#include "com/contact.h"
+#include "core/life.h"
+#include "core/route.h"
+#include "p2ps.h"
+
+#define RING_WALK_MAX 16384u
+
+/* ---- sending: a request becomes a cast with the request's tag ---- */
+
+static void run_cast(struct node *n, struct node_request *rq, const struct value *args, struct cast_request *c)
+{
+	const char *type = value_text(args, "content_type", "application/octet-stream");
+	size_t type_len = strlen(type);
+	if (rq->body.len > NODE_MESSAGE_MAX) {
+		node_reply(n, rq, P2PS_ETOO_LARGE, "a message has at most 1 MiB", NULL);
+		return;
+	}
+	if (!type_len || type_len > 127 || !contact_text_ok(type, 127)) {
+		node_reply(n, rq, P2PS_EINVAL, "content-type: 1 to 127 bytes of text", NULL);
+		return;
+	}
+	if (!node_is_member(n)) {
+		node_reply(n, rq, P2PS_ENOT_MEMBER, NULL, NULL);
+		return;
+	}
+	struct buf *b = buf_new(n->pool, BUF_HEADROOM + 4 + rq->body.len);
+	if (!b) {
+		node_reply(n, rq, P2PS_ENOMEM, NULL, NULL);
+		return;
+	}
+	put_le32(b->data + BUF_HEADROOM, rq->body.len);
+	if (rq->body.len)
+		memcpy(b->data + BUF_HEADROOM + 4, rq->body.p, rq->body.len);
+	c->tag = rq->tag;
+	c->content_type = type;
+	c->entries = (struct slice){b, b->data + BUF_HEADROOM, 4 + rq->body.len};
+	c->count = 1;
+	c->unmetered = true;
+	node_request_forget(n, rq);
+	cast_request(n, c);
+	buf_unref(b);
+}
+
+void node_run_send(struct node *n, struct node_request *rq, const struct value *args)
+{
+	const struct value *to = value_get(args, "to"), *key = value_get(args, "key"), *name = value_get(args, "name");
+	struct cast_request c = {0};
+	if (!!to + !!key + !!name != 1) {
+		node_reply(n, rq, P2PS_EINVAL, "exactly one of to, key and name is needed", NULL);
+		return;
+	}
+	if (to) {
+		c.mode = CAST_NODE;
+		c.to = to->id;
+	} else if (key) {
+		c.mode = CAST_KEY;
+		c.to = key->id;
+	} else {
+		c.mode = CAST_KEY;
+		c.to = crypto_key_of(n->crypto, name->bytes.p, name->bytes.len, n->mask);
+	}
+	if (c.to != (c.to & n->mask) || (to && !c.to)) {
+		node_reply(n, rq, P2PS_EINVAL, to ? "to: not an id of this network's ring" : "key: not on this network's ring", NULL);
+		return;
+	}
+	run_cast(n, rq, args, &c);
+}
+
+void node_run_multicast(struct node *n, struct node_request *rq, const struct value *args)
+{
+	const struct value *ids = value_get(args, "ids");
+	size_t count = ids && ids->type == VALUE_LIST ? ids->list.count : 0;
+	struct cast_request c = {.mode = value_bool(args, "responsible", false) ? CAST_LIST_KEYS : CAST_LIST};
+	uint64_t *list = count && count <= 65536 ? arena_alloc(n->out->arena, count * sizeof *list) : NULL;
+	if (!list) {
+		node_reply(n, rq, count && count <= 65536 ? P2PS_ENOMEM : P2PS_EINVAL, "ids: 1 to 65536 of them", NULL);
+		return;
+	}
+	for (const struct value *v = ids->list.first; v; v = v->next) {
+		if (v->type != VALUE_ID || v->id != (v->id & n->mask)) {
+			node_reply(n, rq, P2PS_EINVAL, "ids: not on this network's ring", NULL);
+			return;
+		}
+		list[c.list_len++] = v->id;
+	}
+	c.list = list;
+	run_cast(n, rq, args, &c);
+}
+
+void node_run_broadcast(struct node *n, struct node_request *rq, const struct value *args)
+{
+	struct cast_request c = {.mode = CAST_ALL, .self = value_bool(args, "self", false)};
+	run_cast(n, rq, args, &c);
+}
+
+void node_run_succ(struct node *n, struct node_request *rq, const struct value *args)
+{
+	struct cast_request c = {.mode = CAST_SUCC, .to = (uint64_t)value_int(args, "n", 1)};
+	run_cast(n, rq, args, &c);
+}
+
+/* ---- showing ---- */
+
+static void run_add_range(struct arena *a, struct value *to, uint64_t from, uint64_t end)
+{
+	struct value *range = value_add_record(a, to, "range");
+	value_add_id(a, range, "from", from);
+	value_add_id(a, range, "to", end);
+}
+
+static void run_add_points(struct arena *a, struct value *to, const char *addrs)
+{
+	struct value *list = value_add_list(a, to, "access_points");
+	const char *point;
+	for (size_t len; (len = contact_next(&addrs, &point));)
+		value_add_text(a, list, NULL, arena_printf(a, "%.*s", (int)len, point));
+}
+
+static const char *run_first_point(struct arena *a, const char *addrs)
+{
+	const char *point;
+	size_t len = contact_next(&addrs, &point);
+	return len ? arena_printf(a, "%.*s", (int)len, point) : "";
+}
+
+static void run_add_links(const struct node *n, struct arena *a, struct value *to)
+{
+	int64_t in = 0, out = 0;
+	struct peer *p;
+	for (uint32_t i = 0; com_next_peer(n->com, &i, &p);)
+		if (p->state == PEER_UP)
+			*(p->inbound ? &in : &out) += 1;
+	struct value *links = value_add_record(a, to, "links");
+	value_add_int(a, links, "in", in);
+	value_add_int(a, links, "out", out);
+}
+
+void node_run_status(struct node *n, struct node_request *rq, const struct value *args)
+{
+	struct arena *a = n->out->arena;
+	struct value *v = value_record(a);
+	const struct contact *self = com_self(n->com);
+	uint8_t fp[16];
+	char hex[33];
+	(void)args;
+	value_add_id(a, v, "id", self->id);
+	value_add_text(a, v, "network", n->have_net ? n->net.name : NULL);
+	value_add_text(a, v, "state", life_state(n));
+	if (node_is_member(n)) {
+		uint64_t from, to;
+		ring_range(n->ring, &from, &to);
+		run_add_range(a, v, from, to);
+		if (ring_pred_count(n->ring))
+			value_add_id(a, v, "pred", ring_pred(n->ring, 0)->id);
+		else
+			value_add_text(a, v, "pred", NULL);
+		struct value *succ = value_add_list(a, v, "succ");
+		for (unsigned i = 0; i < ring_succ_count(n->ring); i++)
+			value_add_id(a, succ, NULL, ring_succ(n->ring, i)->id);
+		struct epoch e = ring_epoch(n->ring);
+		value_add_text(a, v, "epoch",
+			       arena_printf(a, "%llu-%llu", (unsigned long long)e.counter, (unsigned long long)e.random));
+		value_add_bool(a, v, "serving", ring_serves(n->ring, to));
+		value_add_bool(a, v, "safe", ring_safe(n->ring));
+		value_add_int(a, v, "size_estimate", (int64_t)ring_size_estimate(n->ring));
+	}
+	run_add_links(n, a, v);
+	run_add_points(a, v, self->addrs);
+	com_fingerprint(n->crypto, self->key, fp);
+	for (int i = 0; i < 16; i++)
+		snprintf(hex + 2 * i, 3, "%02x", fp[i]);
+	value_add_text(a, v, "fingerprint", hex);
+	value_add_text(a, v, "zone", self->zone);
+	if (n->have_net)
+		value_add_text(a, v, "table", n->net.table);
+	node_reply(n, rq, 0, NULL, v);
+}
+
+static void run_add_why(struct arena *a, struct value *to, const struct peer *p)
+{
+	struct value *why = value_add_list(a, to, "why");
+	for (int r = 0; r < COM_REASONS; r++)
+		if (p->held[r])
+			value_add_text(a, why, NULL, com_reason_name((enum com_reason)r));
+}
+
+static void run_table(struct node *n, struct node_request *rq)
+{
+	struct arena *a = n->out->arena;
+	struct value *list = value_list(a);
+	for (uint32_t i = 0; n->table && i < n->table->len; i++) {
+		const struct finger *f = &n->table->v[i];
+		struct value *v = value_add_record(a, list, NULL);
+		value_add_int(a, v, "index", i);
+		value_add_id(a, v, "point", f->point);
+		value_add_id(a, v, "id", f->who ? f->who : f->state == FINGER_SET ? node_id(n) : 0);
+	}
+	node_reply(n, rq, 0, NULL, list);
+}
+
+void node_run_peers(struct node *n, struct node_request *rq, const struct value *args)
+{
+	static const char *const states[] = {"down", "connecting", "up"};
+	struct arena *a = n->out->arena;
+	struct peer *p;
+	if (value_bool(args, "table", false)) {
+		run_table(n, rq);
+		return;
+	}
+	struct value *list = value_list(a);
+	for (uint32_t i = 0; com_next_peer(n->com, &i, &p);) {
+		struct value *v = value_add_record(a, list, NULL);
+		struct com_link_view link = {0};
+		bool linked = com_link_view(n->com, p, LINK_CONTROL, &link);
+		value_add_id(a, v, "id", p->c.id);
+		value_add_text(a, v, "state", states[p->state]);
+		value_add_text(a, v, "direction", p->inbound ? "in" : "out");
+		value_add_text(a, v, "kind", linked ? (link.kind == LINK_TCP ? "tcp" : "sim") : NULL);
+		value_add_int(a, v, "rtt_us", p->srtt_us);
+		value_add_int(a, v, "bytes_in", (int64_t)p->bytes_in);
+		value_add_int(a, v, "bytes_out", (int64_t)p->bytes_out);
+		value_add_int(a, v, "frames_in", (int64_t)p->frames_in);
+		value_add_int(a, v, "frames_out", (int64_t)p->frames_out);
+		run_add_why(a, v, p);
+		value_add_bool(a, v, "wanted_by_peer", linked && link.wanted);
+		value_add_text(a, v, "access_point", run_first_point(a, p->c.addrs ? p->c.addrs : ""));
+		value_add_text(a, v, "zone", p->c.zone ? p->c.zone : "");
+		value_add_int(a, v, "up_ms", p->state == PEER_UP ? (int64_t)((n->now_us - p->up_since_us) / 1000) : 0);
+	}
+	node_reply(n, rq, 0, NULL, list);
+}
+
+void node_run_stats(struct node *n, struct node_request *rq, const struct value *args)
+{
+	struct arena *a = n->out->arena;
+	struct value *v = value_record(a);
+	const struct com_counters *c = com_counters(n->com);
+	(void)args;
+#define RUN_STAT(name, text) value_add_int(a, v, #name, (int64_t)n->stats.name);
+	STATS_MAP(RUN_STAT)
+#undef RUN_STAT
+	value_add_int(a, v, "frames_in", (int64_t)c->frames_in);
+	value_add_int(a, v, "frames_out", (int64_t)c->frames_out);
+	value_add_int(a, v, "bytes_in", (int64_t)c->bytes_in);
+	value_add_int(a, v, "bytes_out", (int64_t)c->bytes_out);
+	run_add_links(n, a, v);
+	struct value *hops = value_add_list(a, v, "hops");
+	for (int i = 0; i < STATS_HOPS; i++)
+		value_add_int(a, hops, NULL, (int64_t)n->stats.hops[i]);
+	node_reply(n, rq, 0, NULL, v);
+}
+
+/* ---- trace ---- */
+
+static void run_traced(struct node *n, void *ctx, const struct lookup_result *res)
+{
+	struct node_request *rq = ctx;
+	struct arena *a = n->out->arena;
+	if (res->err) {
+		node_reply(n, rq, res->err, NULL, NULL);
+		return;
+	}
+	struct value *v = value_record(a);
+	value_add_id(a, v, "key", res->key);
+	value_add_id(a, v, "owner", res->owner->id);
+	value_add_int(a, v, "hops", res->hops);
+	struct value *path = value_add_list(a, v, "path");
+	for (unsigned i = 0; i < res->path_len; i++)
+		value_add_id(a, path, NULL, res->path[i]);
+	node_reply(n, rq, 0, NULL, v);
+}
+
+void node_run_trace(struct node *n, struct node_request *rq, const struct value *args)
+{
+	uint64_t key = value_id(args, "key", 0);
+	if (n->have_net && key != (key & n->mask))
+		node_reply(n, rq, P2PS_EINVAL, "key: not on this network's ring", NULL);
+	else
+		route_lookup(n, key, LOOKUP_TRACE | LOOKUP_FRESH, run_traced, rq);
+}
+
+/* ---- ping: the first question opens the link, the second is measured ---- */
+
+struct run_ping {
+	struct node_request *rq;
+	uint64_t id, start;
+	bool warm;
+};
+
+static void run_ping_end(struct node *n, struct run_ping *ping, int err, const struct value *v)
+{
+	node_reply(n, ping->rq, err, NULL, v);
+	pool_free(n->pool, ping, sizeof *ping);
+}
+
+static void run_ping_answer(struct node *n, void *ctx, const struct lookup_result *res)
+{
+	struct run_ping *ping = ctx;
+	struct arena *a = n->out->arena;
+	if (res->err || res->owner->id != ping->id) {
+		run_ping_end(n, ping, res->err ? res->err : P2PS_ENO_NODE, NULL);
+		return;
+	}
+	if (!ping->warm) {
+		ping->warm = true;
+		ping->start = n->now_us;
+		lookup_via(n, ping->id, ping->id, run_ping_answer, ping);
+		return;
+	}
+	struct value *v = value_record(a);
+	value_add_id(a, v, "id", ping->id);
+	value_add_int(a, v, "rtt_us", (int64_t)(n->now_us - ping->start));
+	value_add_text(a, v, "access_point", run_first_point(a, res->owner->addrs));
+	run_ping_end(n, ping, 0, v);
+}
+
+static void run_ping_found(struct node *n, void *ctx, const struct lookup_result *res)
+{
+	struct run_ping *ping = ctx;
+	if (res->err || res->owner->id != ping->id) {
+		run_ping_end(n, ping, res->err ? res->err : P2PS_ENO_NODE, NULL);
+		return;
+	}
+	if (ping->id == node_id(n)) {
+		ping->warm = true;
+		run_ping_answer(n, ctx, res);
+		return;
+	}
+	if (!com_connect(n->com, res->owner)) {
+		run_ping_end(n, ping, P2PS_EUNREACHABLE, NULL);
+		return;
+	}
+	lookup_via(n, ping->id, ping->id, run_ping_answer, ping);
+}
+
+void node_run_ping(struct node *n, struct node_request *rq, const struct value *args)
+{
+	struct run_ping *ping = pool_alloc(n->pool, sizeof *ping);
+	if (!ping) {
+		node_reply(n, rq, P2PS_ENOMEM, NULL, NULL);
+		return;
+	}
+	*ping = (struct run_ping){.rq = rq, .id = value_id(args, "id", 0), .start = n->now_us};
+	if (ping->id != (ping->id & n->mask) || !ping->id)
+		run_ping_end(n, ping, P2PS_ENO_NODE, NULL);
+	else
+		route_lookup(n, ping->id, LOOKUP_FRESH, run_ping_found, ping);
+}
+
+/* ---- ring: from owner to owner, all the way round ---- */
+
+struct run_member {
+	uint64_t id, from;
+	char *access_point, *zone; /* in the pool */
+};
+struct run_walk {
+	struct node_request *rq;
+	struct run_member *v;
+	uint32_t len, cap;
+	uint64_t first;
+};
+
+static bool run_walk_add(struct node *n, struct run_walk *w, const struct contact *c, uint64_t from)
+{
+	if (w->len == w->cap) {
+		uint32_t cap = w->cap ? w->cap * 2 : 16;
+		struct run_member *v = pool_realloc(n->pool, w->v, w->cap * sizeof *v, cap * sizeof *v);
+		if (!v)
+			return false;
+		w->v = v;
+		w->cap = cap;
+	}
+	w->v[w->len++] = (struct run_member){c->id, from, pool_strdup(n->pool, run_first_point(n->out->arena, c->addrs)),
+					     pool_strdup(n->pool, c->zone)};
+	return true;
+}
+
+static void run_walk_end(struct node *n, struct run_walk *w, int err, const char *text)
+{
+	struct arena *a = n->out->arena;
+	struct value *list = err ? NULL : value_list(a);
+	for (uint32_t i = 0; i < w->len; i++) {
+		struct value *v = value_add_record(a, list, NULL);
+		value_add_id(a, v, "id", w->v[i].id);
+		run_add_range(a, v, w->v[i].from, w->v[i].id);
+		value_add_text(a, v, "access_point", w->v[i].access_point);
+		value_add_text(a, v, "zone", w->v[i].zone);
+		pool_strfree(n->pool, w->v[i].access_point);
+		pool_strfree(n->pool, w->v[i].zone);
+	}
+	node_reply(n, w->rq, err, text, list);
+	pool_free(n->pool, w->v, w->cap * sizeof *w->v);
+	pool_free(n->pool, w, sizeof *w);
+}
+
+static void run_walk_next(struct node *n, void *ctx, const struct lookup_result *res)
+{
+	struct run_walk *w = ctx;
+	uint64_t self = node_id(n);
+	if (res->err) {
+		run_walk_end(n, w, res->err, "a part of the ring does not answer");
+		return;
+	}
+	uint64_t id = res->owner->id, last = w->v[w->len - 1].id;
+	/* Round: back at ourselves, or past us (we may have been missed while the ring changed). */
+	if (id == w->first || (w->len > 1 && ids_cw(last, id, n->mask) >= ids_cw(last, self, n->mask))) {
+		run_walk_end(n, w, 0, NULL);
+		return;
+	}
+	if (w->len >= RING_WALK_MAX || !run_walk_add(n, w, res->owner, res->from)) {
+		run_walk_end(n, w, P2PS_ENOMEM, "the ring is too large to be listed here");
+		return;
+	}
+	route_lookup(n, (id + 1) & n->mask, LOOKUP_FRESH, run_walk_next, w);
+}
+
+void node_run_ring(struct node *n, struct node_request *rq, const struct value *args)
+{
+	struct run_walk *w = node_is_member(n) ? pool_alloc(n->pool, sizeof *w) : NULL;
+	uint64_t from, to;
+	(void)args;
+	if (!w) {
+		node_reply(n, rq, node_is_member(n) ? P2PS_ENOMEM : P2PS_ENOT_MEMBER, NULL, NULL);
+		return;
+	}
+	*w = (struct run_walk){.rq = rq, .first = node_id(n)};
+	ring_range(n->ring, &from, &to);
+	if (!run_walk_add(n, w, com_self(n->com), from))
+		run_walk_end(n, w, P2PS_ENOMEM, NULL);
+	else if (from == to)
+		run_walk_end(n, w, 0, NULL);
+	else
+		route_lookup(n, (to + 1) & n->mask, LOOKUP_FRESH, run_walk_next, w);
+}
+
+/* ---- leave ---- */
+
+void node_run_leave(struct node *n, struct node_request *rq, const struct value *args)
+{
+	(void)args;
+	if (n->life->leave_request) {
+		node_reply(n, rq, P2PS_EBUSY, "the node is leaving already", NULL);
+		return;
+	}
+	n->life->leave_request = rq;
+	life_stop(n, true);
+}

@@ -25,6 +25,7 @@
 	X(casts, "casts originated here")                                        \
 	X(cast_redelegated, "intervals given to another after a child was lost") \
 	X(drop_hops, "frames dropped at the hop limit")                          \
+	X(drop_unreachable, "frames for which no way was left")                   \
 	X(drop_duplicate, "duplicates suppressed")                               \
 	X(drop_malformed, "frames that did not parse")                           \
 	X(drop_unknown_type, "frames of a type not known here")                  \

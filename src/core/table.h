@@ -29,4 +29,8 @@ const struct table_strategy *table_find(const char *name);
 /* Tango's recursion: f(1)=1, f(2)=4, f(n+1)=4f(n)-f(n-1); N(n)=f(n+1)-f(n). n from 1; exact in 128 bits up to N(n) >= 2^64. */
 unsigned tango_pairs(unsigned bits);                          /* least n with N(n) >= 2^bits */
 uint64_t tango_offset(unsigned bits, unsigned k);             /* floor(f(k) 2^bits / N(n)), k = 1..n */
+/* The mean gap 2^bits / size rounded down to a power of two; and the same with hysteresis: `floor` (0: none yet) stays
+ * until the gap is a fifth below it or a quarter above its double. */
+uint64_t table_gap_floor(unsigned bits, uint64_t size);
+uint64_t table_gap_follow(unsigned bits, uint64_t size, uint64_t floor);
 #endif

@@ -1,0 +1,561 @@
+/* The node: one step with one event, dispatched to the modules, which share struct node and answer through its outbox.
+ * Frames go by one table: type, handler, whether they may come before this node is a member. What the modules need of
+ * each other goes through core/internal.h; how the node gets into its network and out of it stands in node_life.c. */
+#include <string.h>
+
+#include "base/le.h"
+#include "com/network.h"
+#include "core/life.h"
+#include "core/ring_wire.h"
+#include "core/route.h"
+#include "p2ps.h"
+
+/* ---- frames ---- */
+
+static void node_service_frame(struct node *n, struct peer *p, const struct frame *f)
+{
+	services_message(n, f->service, &p->c, false, 0, f->body);
+}
+
+static const struct node_frame {
+	uint8_t type;
+	bool early; /* before this node is a member, too */
+	void (*handle)(struct node *n, struct peer *p, const struct frame *f);
+} node_frames[] = {
+	{FRAME_RING,         true,  route_frame},
+	{FRAME_LOOKUP,       true,  route_frame}, /* answered: not a member */
+	{FRAME_LOOKUP_REPLY, false, route_frame},
+	{FRAME_CORRECTION,   false, route_frame},
+	{FRAME_DATA,         true,  flow_frame},
+	{FRAME_DATA_ACK,     true,  flow_frame},
+	{FRAME_CAST,         false, cast_frame},
+	{FRAME_CAST_ACK,     false, cast_frame},
+	{FRAME_SERVICE,      false, node_service_frame},
+};
+
+static void node_on_frame(void *ctx, struct peer *p, const struct frame *f)
+{
+	struct node *n = ctx;
+	*(frame_type_control(f->type) ? &n->stats.control_received : &n->stats.data_received) += 1;
+	if (!n->ring) {
+		n->stats.drop_not_member++;
+		return;
+	}
+	/* The ring wants to know who is alive; ten times a second is enough. */
+	uintptr_t tick = (uintptr_t)(n->now_us / 100000u) | 1;
+	if ((uintptr_t)p->user[2] != tick) {
+		p->user[2] = (void *)tick;
+		ring_heard(n->ring, p->c.id);
+	}
+	for (size_t i = 0; i < sizeof node_frames / sizeof node_frames[0]; i++) {
+		if (node_frames[i].type != f->type)
+			continue;
+		if (node_frames[i].early || node_is_member(n))
+			node_frames[i].handle(n, p, f);
+		else
+			n->stats.drop_not_member++;
+		return;
+	}
+	n->stats.drop_unknown_type++;
+}
+
+/* ---- what com tells ---- */
+
+static void node_on_peer_up(void *ctx, struct peer *p)
+{
+	struct node *n = ctx;
+	if (!n->ring)
+		return;
+	ring_heard(n->ring, p->c.id);
+	route_peer_up(n, p);
+	flow_peer_up(n, p);
+	services_peer(n, p, true);
+	life_peer(n, p, true);
+}
+
+static void node_on_peer_down(void *ctx, struct peer *p, int err)
+{
+	struct node *n = ctx;
+	if (!n->ring)
+		return;
+	life_peer(n, p, false);
+	route_peer_down(n, p, err);
+	flow_peer_down(n, p, err);
+	cast_peer_down(n, p, err);
+	services_peer(n, p, false);
+	if (err)
+		ring_lost(n->ring, p->c.id, err == P2PS_EUNREACHABLE);
+}
+
+static void node_on_room(void *ctx, struct peer *p)
+{
+	struct node *n = ctx;
+	if (n->ring)
+		flow_room(n, p);
+}
+
+static void node_on_dialled(void *ctx, uint32_t ticket, struct peer *p, const struct network *net, int err, const char *text)
+{
+	life_dialled(ctx, ticket, p, net, err, text);
+}
+
+static void node_on_self(void *ctx)
+{
+	struct node *n = ctx;
+	if (n->ring && com_self(n->com)->id)
+		ring_set_self(n->ring, com_self(n->com));
+}
+
+/* ---- what the ring wants ---- */
+
+static void node_ring_send(void *ctx, const struct contact *to, const struct ring_message *m)
+{
+	struct node *n = ctx;
+	struct peer *p = com_connect(n->com, to);
+	struct frame f = {.type = FRAME_RING, .hops = 1, .src = node_id(n), .dst = to->id, .incarnation = n->cfg.incarnation};
+	if (!p)
+		return;
+	f.body = ring_wire_encode(n->pool, m);
+	if (f.body.buf)
+		node_send(n, p, LINK_CONTROL, &f, false);
+}
+
+static void node_ring_route(void *ctx, uint64_t key, const struct ring_message *m) { route_ring_message(ctx, key, m); }
+
+static void node_ring_note(void *ctx, enum ring_note what, int err) { life_note(ctx, what, err); }
+
+static void node_ring_keep(void *ctx, const struct contact *who, bool keep)
+{
+	struct node *n = ctx;
+	struct peer *p = keep ? com_connect(n->com, who) : com_find(n->com, who->id);
+	if (p && keep)
+		com_hold(n->com, p, COM_RING);
+	else if (p && p->held[COM_RING])
+		com_release(n->com, p, COM_RING);
+}
+
+struct ring *node_make_ring(struct node *n)
+{
+	struct ring_config cfg = {.pool = n->pool, .rng = &n->rng,
+				  .hooks = {n, node_ring_send, node_ring_route, node_ring_note, node_ring_keep},
+				  .mask = n->mask, .faults = n->net.faults,
+				  .lease_us = n->cfg.lease_us ? n->cfg.lease_us : RING_LEASE_US, .max_nodes = n->net.max_nodes};
+	return ring_new(&cfg);
+}
+
+/* ---- making and freeing ---- */
+
+static bool node_modules(struct node *n)
+{
+	const struct node_config *cfg = &n->cfg;
+	if (cfg->network_document.len) {
+		if (network_parse(&n->net, n->pool, n->crypto, cfg->network_document) != 0)
+			return false;
+		n->have_net = true;
+	}
+	struct com_config cc = {.pool = n->pool, .crypto = n->crypto, .rng = &n->rng,
+				.hooks = {.ctx = n, .peer_up = node_on_peer_up, .peer_down = node_on_peer_down,
+					  .frame = node_on_frame, .room = node_on_room, .dialled = node_on_dialled,
+					  .self_changed = node_on_self},
+				.network = n->have_net ? &n->net : NULL, .incarnation = cfg->incarnation,
+				.zone = cfg->zone ? cfg->zone : ""};
+	memcpy(cc.key, cfg->device_public, sizeof cc.key);
+	if (!(n->com = com_new(&cc)) || !life_new(n) || !route_new(n) || !(n->flow = flow_new(n)) || !(n->cast = cast_new(n)))
+		return false;
+	com_set_self(n->com, cfg->id, cfg->advertise ? cfg->advertise : "");
+	return !n->have_net || life_network(n) == 0;
+}
+
+struct node *node_new(const struct node_config *cfg)
+{
+	struct node *n = pool_alloc(cfg->pool, sizeof *n);
+	if (!n)
+		return NULL;
+	n->cfg = *cfg;
+	n->pool = cfg->pool;
+	n->crypto = cfg->crypto ? cfg->crypto : &crypto_real;
+	n->cfg.zone = pool_strdup(n->pool, cfg->zone ? cfg->zone : "");
+	n->cfg.advertise = pool_strdup(n->pool, cfg->advertise ? cfg->advertise : "");
+	rng_init(&n->rng, cfg->rng_seed);
+	if (!n->cfg.zone || !n->cfg.advertise || (cfg->found && !cfg->network_document.len) || !node_modules(n)) {
+		node_free(n);
+		return NULL;
+	}
+	n->cfg.network_document = (struct slice){0};
+	n->cfg.join = NULL; /* life has its own copy */
+	return n;
+}
+
+void node_free(struct node *n)
+{
+	if (!n)
+		return;
+	struct pool *p = n->pool;
+	while (n->requests) {
+		struct node_request *rq = n->requests;
+		n->requests = rq->next;
+		slice_drop(&rq->body);
+		pool_free(p, rq, sizeof *rq);
+	}
+	services_free(n);
+	if (n->cast)
+		cast_free(n->cast);
+	if (n->flow)
+		flow_free(n->flow);
+	table_free(n);
+	if (n->route)
+		route_free(n->route);
+	if (n->ring)
+		ring_free(n->ring);
+	life_free(n);
+	if (n->com)
+		com_free(n->com);
+	network_clear(&n->net);
+	pool_strfree(p, (char *)n->cfg.zone);
+	pool_strfree(p, (char *)n->cfg.advertise);
+	pool_free(p, n, sizeof *n);
+}
+
+/* ---- requests ---- */
+
+static void node_request(struct node *n, const struct event *ev)
+{
+	const struct op *op = ev->request.op;
+	struct node_request *rq = pool_alloc(n->pool, sizeof *rq);
+	if (!rq || !op->run) {
+		pool_free(n->pool, rq, sizeof *rq);
+		node_reply_tag(n, ev->request.tag, op->run ? P2PS_ENOMEM : P2PS_EUNSUPPORTED, NULL, NULL);
+		return;
+	}
+	rq->tag = ev->request.tag;
+	rq->op = op;
+	rq->body = slice_keep(n->pool, ev->request.body);
+	rq->next = n->requests;
+	n->requests = rq;
+	op->run(n, rq, ev->request.args);
+}
+
+void node_request_forget(struct node *n, struct node_request *rq)
+{
+	for (struct node_request **at = &n->requests; *at; at = &(*at)->next)
+		if (*at == rq) {
+			*at = rq->next;
+			slice_drop(&rq->body);
+			pool_free(n->pool, rq, sizeof *rq);
+			return;
+		}
+}
+
+void node_reply_tag(struct node *n, uint64_t tag, int err, const char *text, const struct value *result)
+{
+	struct action *a = outbox_add(n->out, ACTION_REPLY);
+	if (!a) {
+		n->out->overflow = true;
+		return;
+	}
+	a->reply.tag = tag;
+	a->reply.err = err;
+	a->reply.text = text ? arena_copy(n->out->arena, text, strlen(text) + 1) : NULL;
+	a->reply.result = result;
+}
+
+void node_reply(struct node *n, struct node_request *rq, int err, const char *text, const struct value *result)
+{
+	node_reply_tag(n, rq->tag, err, text, result);
+	node_request_forget(n, rq);
+}
+
+void node_reply_more(struct node *n, struct node_request *rq, const struct value *item)
+{
+	uint32_t at = n->out->count;
+	node_reply_tag(n, rq->tag, 0, NULL, item);
+	if (n->out->count > at)
+		n->out->v[at].reply.more = true;
+}
+
+/* ---- the step ---- */
+
+static void node_timer(struct node *n)
+{
+	uint64_t now = n->now_us;
+	if (com_deadline(n->com) <= now)
+		com_timer(n->com);
+	if (n->ring && ring_deadline(n->ring) <= now)
+		ring_timer(n->ring);
+	if (life_deadline(n) <= now)
+		life_timer(n);
+	if (!n->ring || n->stopped)
+		return;
+	if (route_deadline(n) <= now)
+		route_timer(n);
+	if (flow_deadline(n) <= now)
+		flow_timer(n);
+	if (cast_deadline(n) <= now)
+		cast_timer(n);
+	if (services_deadline(n) <= now)
+		services_timer(n);
+}
+
+static void node_consumed(struct node *n, uint32_t messages, uint64_t bytes)
+{
+	n->stream_messages -= messages < n->stream_messages ? messages : n->stream_messages;
+	n->stream_bytes -= bytes < n->stream_bytes ? bytes : n->stream_bytes;
+	if (n->ring)
+		flow_stream_room(n);
+}
+
+static void node_cast(struct node *n, const struct cast_request *rq)
+{
+	if (n->ring && node_is_member(n)) {
+		cast_request(n, rq);
+		return;
+	}
+	if (rq->tag)
+		node_reply_tag(n, rq->tag, P2PS_ENOT_MEMBER, NULL, NULL);
+	if (!rq->unmetered)
+		node_settled(n, rq->count, rq->entries.len);
+}
+
+static void node_dispatch(struct node *n, const struct event *ev)
+{
+	switch (ev->type) {
+	case EVENT_START:
+		life_start(n);
+		break;
+	case EVENT_LINK_UP:
+	case EVENT_LINK_DOWN:
+	case EVENT_FRAME:
+	case EVENT_LINK_ROOM:
+		com_event(n->com, ev);
+		break;
+	case EVENT_TIMER:
+		node_timer(n);
+		break;
+	case EVENT_CAST:
+		node_cast(n, ev->cast);
+		break;
+	case EVENT_FLUSH:
+		flow_flush(n, ev->flush.tag);
+		break;
+	case EVENT_REQUEST:
+		node_request(n, ev);
+		break;
+	case EVENT_IO_DONE:
+		services_io_done(n, ev);
+		break;
+	case EVENT_CONSUMED:
+		node_consumed(n, ev->consumed.messages, ev->consumed.bytes);
+		break;
+	case EVENT_STOP:
+		life_stop(n, false);
+		break;
+	}
+}
+
+void node_step(struct node *n, const struct event *ev, struct outbox *out)
+{
+	if (ev->boot_us > n->now_us)
+		n->now_us = ev->boot_us;
+	n->wall_ms = ev->wall_ms;
+	n->out = out;
+	if (n->stopped) {
+		uint64_t tag = ev->type == EVENT_REQUEST ? ev->request.tag : ev->type == EVENT_CAST ? ev->cast->tag
+			     : ev->type == EVENT_FLUSH ? ev->flush.tag : 0;
+		if (tag)
+			node_reply_tag(n, tag, P2PS_ECLOSED, NULL, NULL);
+		return;
+	}
+	com_step(n->com, n->now_us, n->wall_ms, out);
+	if (n->ring)
+		ring_step(n->ring, n->now_us);
+	node_dispatch(n, ev);
+	life_step_end(n);
+}
+
+uint64_t node_deadline(const struct node *n)
+{
+	if (n->stopped)
+		return UINT64_MAX;
+	uint64_t at = com_deadline(n->com);
+#define SOONER(x)                    \
+	do {                         \
+		uint64_t d_ = (x);   \
+		if (d_ < at)         \
+			at = d_;     \
+	} while (0)
+	SOONER(life_deadline(n));
+	if (n->ring) {
+		SOONER(ring_deadline(n->ring));
+		SOONER(route_deadline(n));
+		SOONER(flow_deadline(n));
+		SOONER(cast_deadline(n));
+		SOONER(services_deadline(n));
+	}
+#undef SOONER
+	return at;
+}
+
+const char *node_check(const struct node *n)
+{
+	const char *wrong = n->ring ? ring_check(n->ring) : NULL;
+	return wrong ? wrong : table_check(n);
+}
+
+/* ---- for the modules ---- */
+
+int node_send(struct node *n, struct peer *p, enum link_class class, const struct frame *f, bool forwarded)
+{
+	bool control = frame_type_control(f->type);
+	int err = com_send(n->com, p, class, f);
+	if (err == 0)
+		*(control ? (forwarded ? &n->stats.control_forwarded : &n->stats.control_sent)
+			  : (forwarded ? &n->stats.data_forwarded : &n->stats.data_sent)) += 1;
+	return err;
+}
+
+bool node_is_member(const struct node *n)
+{
+	enum ring_state s = n->ring ? ring_state(n->ring) : RING_OUT;
+	return s == RING_IN || s == RING_LEAVING;
+}
+
+void node_stream_room(const struct node *n, uint32_t *messages, uint64_t *bytes)
+{
+	*messages = n->cfg.stream_messages > n->stream_messages ? n->cfg.stream_messages - n->stream_messages : 0;
+	*bytes = n->cfg.stream_bytes > n->stream_bytes ? n->cfg.stream_bytes - n->stream_bytes : 0;
+}
+
+/* One after another to a service. */
+static uint32_t node_deliver_service(struct node *n, const struct action_deliver *d, uint8_t service, const struct contact *from)
+{
+	uint32_t at = 0, done = 0;
+	for (; done < d->count && d->entries.len - at >= 4; done++) {
+		uint32_t len = le32(d->entries.p + at);
+		if (len > d->entries.len - at - 4)
+			break;
+		services_message(n, service, from, d->responsible, d->key, (struct slice){d->entries.buf, d->entries.p + at + 4, len});
+		at += 4 + len;
+	}
+	return done;
+}
+
+/* How many of the entries fit into the stream, and how long these are. */
+static uint32_t node_fit(const struct node *n, const struct action_deliver *d, uint32_t *bytes)
+{
+	uint32_t messages, at = 0, fit = 0;
+	uint64_t room;
+	node_stream_room(n, &messages, &room);
+	if (d->count <= messages && d->entries.len <= room) {
+		*bytes = d->entries.len;
+		return d->count;
+	}
+	while (fit < d->count && fit < messages && d->entries.len - at >= 4) {
+		uint32_t len = le32(d->entries.p + at);
+		if (len > d->entries.len - at - 4 || at + 4 + (uint64_t)len > room)
+			break;
+		at += 4 + len;
+		fit++;
+	}
+	*bytes = at;
+	return fit;
+}
+
+uint32_t node_deliver(struct node *n, const struct action_deliver *d, uint8_t service, const struct contact *from)
+{
+	uint32_t bytes;
+	if (service)
+		return node_deliver_service(n, d, service, from);
+	uint32_t fit = node_fit(n, d, &bytes);
+	struct action_deliver *copy = fit ? arena_copy(n->out->arena, d, sizeof *d) : NULL;
+	struct action *a = copy ? outbox_add(n->out, ACTION_DELIVER) : NULL;
+	if (a) {
+		copy->count = fit;
+		copy->entries.len = bytes;
+		copy->entries = slice_keep(n->pool, copy->entries);
+		copy->content_type = arena_copy(n->out->arena, d->content_type, strlen(d->content_type) + 1);
+		a->deliver = copy;
+		if (!copy->content_type || (!copy->entries.buf && bytes)) {
+			slice_drop(&copy->entries);
+			n->out->count--;
+			a = NULL;
+		}
+	}
+	if (!a)
+		fit = 0;
+	n->stream_messages += fit;
+	n->stream_bytes += fit ? bytes : 0;
+	n->stats.data_delivered += fit;
+	n->stats.data_refused += d->count - fit;
+	return fit;
+}
+
+void node_settled(struct node *n, uint32_t messages, uint64_t bytes)
+{
+	struct action *a = outbox_add(n->out, ACTION_SETTLED);
+	if (!a) {
+		n->out->overflow = true;
+		return;
+	}
+	a->settled.messages = messages;
+	a->settled.bytes = bytes;
+}
+
+void node_emit(struct node *n, const char *name, struct value *record)
+{
+	struct action *a = outbox_add(n->out, ACTION_EMIT);
+	if (!a)
+		return;
+	a->emit.name = name;
+	a->emit.record = record;
+}
+
+static const char *node_error_name(int err)
+{
+	switch (err) {
+#define NODE_ERROR_NAME(name, code, exit, text) case code: return #name;
+		P2PS_ERROR_MAP(NODE_ERROR_NAME)
+#undef NODE_ERROR_NAME
+	default: return NULL;
+	}
+}
+
+static const char *node_error_text(int err)
+{
+	switch (err) {
+#define NODE_ERROR_TEXT(name, code, exit, text) case code: return text;
+		P2PS_ERROR_MAP(NODE_ERROR_TEXT)
+#undef NODE_ERROR_TEXT
+	default: return NULL;
+	}
+}
+
+void node_add_outcome(struct node *n, struct value *list, uint64_t target, int outcome, uint32_t delivered, uint32_t refused)
+{
+	struct arena *a = n->out->arena;
+	struct value *v = value_add_record(a, list, NULL);
+	const char *word = outcome == 0 ? "delivered"
+			 : outcome == P2PS_ESTREAM_FULL || outcome == P2PS_EREFUSED ? "refused"
+			 : outcome == P2PS_EUNKNOWN_OUTCOME ? "unknown" : "failed";
+	if (!v)
+		return;
+	value_add_id(a, v, "target", target);
+	value_add_text(a, v, "outcome", word);
+	if (outcome) {
+		value_add_text(a, v, "error", node_error_name(outcome));
+		value_add_text(a, v, "reason", node_error_text(outcome));
+	}
+	if (delivered + refused > 1) {
+		value_add_int(a, v, "delivered", delivered);
+		value_add_int(a, v, "refused", refused);
+	}
+}
+
+/* ---- views ---- */
+
+uint64_t node_id(const struct node *n) { return com_self(n->com)->id; }
+const struct ring *node_ring(const struct node *n) { return n->ring; }
+const struct com *node_com(const struct node *n) { return n->com; }
+const struct network *node_network(const struct node *n) { return n->have_net ? &n->net : NULL; }
+struct arena *node_arena(struct node *n) { return n->out->arena; }
+uint64_t node_now_us(const struct node *n) { return n->now_us; }
+uint64_t node_wall_ms(const struct node *n) { return n->wall_ms; }

@@ -1,0 +1,687 @@
+/* How a node gets into its network and out of it.
+ *
+ *	found        a ring of one
+ *	first join   the given access points in turn; the first that answers tells the network, then the ring joins
+ *	             through it
+ *	up again     the given access points and the members remembered on disk, several at once. When nobody answers and
+ *	             nobody with a smaller id is starting, too, the node founds the ring again, alone, and goes on looking:
+ *	             a node that is alone joins the others as soon as it finds one
+ *	stop         the range is handed over first; a limit in time
+ *
+ * It also tells the program what happened to its neighbours (the event stream) and keeps a few members in mind. */
+#include <stdio.h>
+#include <string.h>
+
+#include "com/contact.h"
+#include "com/network.h"
+#include "com/proto.h"
+#include "core.pb-c.h"
+#include "core/life.h"
+#include "core/route.h"
+#include "p2ps.h"
+
+static const char members_key[] = "members";
+
+/* ---- candidates ---- */
+
+static int life_hex(char c)
+{
+	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+/* "host:port[#fingerprint]" */
+static int life_add(struct node *n, const char *token, const uint8_t *fingerprint, bool given)
+{
+	struct node_life *l = n->life;
+	struct life_candidate c = {.given = given};
+	size_t len = strcspn(token, "#");
+	if (!contact_point_ok(token, len))
+		return P2PS_EINVAL;
+	if (token[len]) {
+		const char *hex = token + len + 1;
+		if (strlen(hex) != 32)
+			return P2PS_EINVAL;
+		for (int i = 0; i < 16; i++) {
+			int hi = life_hex(hex[2 * i]), lo = life_hex(hex[2 * i + 1]);
+			if (hi < 0 || lo < 0)
+				return P2PS_EINVAL;
+			c.fingerprint[i] = (uint8_t)(hi << 4 | lo);
+		}
+		c.has_fingerprint = true;
+	} else if (fingerprint) {
+		memcpy(c.fingerprint, fingerprint, 16);
+		c.has_fingerprint = true;
+	}
+	if (l->candidates_len == l->candidates_cap) {
+		uint32_t cap = l->candidates_cap ? l->candidates_cap * 2 : 4;
+		struct life_candidate *v =
+			pool_realloc(n->pool, l->candidates, l->candidates_cap * sizeof *v, cap * sizeof *v);
+		if (!v)
+			return P2PS_ENOMEM;
+		l->candidates = v;
+		l->candidates_cap = cap;
+	}
+	if (!(c.address = pool_alloc(n->pool, len + 1)))
+		return P2PS_ENOMEM;
+	memcpy(c.address, token, len);
+	l->candidates[l->candidates_len++] = c;
+	return 0;
+}
+
+struct node_life *life_new(struct node *n)
+{
+	struct node_life *l = n->life = pool_alloc(n->pool, sizeof *l);
+	if (!l)
+		return NULL;
+	l->deadline = l->next_at = l->remember_at = UINT64_MAX;
+	for (const char *const *j = n->cfg.join; j && *j; j++) {
+		int err = life_add(n, *j, NULL, true);
+		if (err && !l->err) {
+			l->err = err;
+			snprintf(l->text, sizeof l->text, "\"%.80s\" is not host:port or host:port#fingerprint", *j);
+		}
+	}
+	return l;
+}
+
+void life_free(struct node *n)
+{
+	struct node_life *l = n->life;
+	if (!l)
+		return;
+	for (uint32_t i = 0; i < l->candidates_len; i++)
+		pool_strfree(n->pool, l->candidates[i].address);
+	pool_free(n->pool, l->candidates, l->candidates_cap * sizeof *l->candidates);
+	pool_free(n->pool, l, sizeof *l);
+	n->life = NULL;
+}
+
+/* ---- the end ---- */
+
+static void life_over(struct node *n, int err, const char *text)
+{
+	struct node_life *l = n->life;
+	if (l->phase == LIFE_OVER)
+		return;
+	l->phase = LIFE_OVER;
+	if (l->leave_request) {
+		struct value *v = value_record(n->out->arena);
+		value_add_id(n->out->arena, v, "id", node_id(n));
+		value_add_text(n->out->arena, v, "state", "left");
+		node_reply(n, l->leave_request, err, NULL, v);
+	}
+	if (n->ring) {
+		services_stop(n);
+		lookup_end_all(n, P2PS_ECLOSED);
+	}
+	while (n->requests)
+		node_reply(n, n->requests, P2PS_ECLOSED, NULL, NULL);
+	struct action *a = outbox_add(n->out, ACTION_STOPPED);
+	if (a) {
+		a->stopped.err = err;
+		a->stopped.text = arena_copy(n->out->arena, text, strlen(text) + 1);
+	}
+	n->stopped = true;
+}
+
+static void life_blame(struct node_life *l, int err, const char *text)
+{
+	if (l->err)
+		return;
+	l->err = err;
+	snprintf(l->text, sizeof l->text, "%s", text ? text : "");
+}
+
+/* ---- the network ---- */
+
+int life_network(struct node *n)
+{
+	const struct table_strategy *s = table_find(n->net.table);
+	if (!s)
+		return P2PS_EUNSUPPORTED;
+	n->mask = ids_mask(n->net.bits);
+	n->ring = node_make_ring(n);
+	if (!n->ring || !table_new(n, s))
+		return P2PS_ENOMEM;
+	return 0;
+}
+
+static int life_adopt(struct node *n, const struct network *net)
+{
+	if (n->have_net)
+		return 0;
+	int err = network_copy(&n->net, n->pool, net);
+	if (err)
+		return err;
+	n->have_net = true;
+	return life_network(n);
+}
+
+static bool life_self(struct node *n)
+{
+	const struct contact *self = com_self(n->com);
+	if (!self->id)
+		return false;
+	ring_set_self(n->ring, self);
+	return true;
+}
+
+static void life_found(struct node *n)
+{
+	if (!life_self(n)) {
+		life_over(n, P2PS_EINVAL, "the wanted id is not possible in this network");
+		return;
+	}
+	n->life->phase = LIFE_IN;
+	n->life->deadline = UINT64_MAX;
+	com_set_member(n->com, true);
+	ring_create(n->ring);
+	services_start(n);
+	n->life->changed = true;
+}
+
+/* ---- dialling and joining ---- */
+
+static bool life_fatal(int err)
+{
+	return err == P2PS_EFINGERPRINT || err == P2PS_EOTHER_NETWORK || err == P2PS_EVERSION || err == P2PS_EID_TAKEN ||
+	       err == P2PS_ENET_FULL || err == P2PS_EINVAL;
+}
+
+static void life_dial(struct node *n)
+{
+	struct node_life *l = n->life;
+	while (l->at < l->candidates_len && l->open < (l->candidates[l->at].given ? 1 : LIFE_DIALS)) {
+		struct life_candidate *c = &l->candidates[l->at++];
+		int err = com_dial_address(n->com, c->address, c->has_fingerprint ? c->fingerprint : NULL, l->at);
+		if (err)
+			life_blame(l, err, NULL);
+		else
+			l->open++;
+		c->open = !err;
+	}
+	if (!l->open && l->at >= l->candidates_len) {
+		l->rounds++;
+		l->next_at = n->now_us + rng_jitter(&n->rng, LIFE_ROUND_US);
+	}
+}
+
+static void life_round(struct node *n)
+{
+	n->life->at = 0;
+	n->life->next_at = UINT64_MAX;
+	life_dial(n);
+}
+
+static void life_join_via(struct node *n, struct peer *p)
+{
+	struct node_life *l = n->life;
+	if (!life_self(n)) {
+		life_over(n, P2PS_EINVAL, "the wanted id is not possible in this network");
+		return;
+	}
+	l->phase = LIFE_JOINING;
+	l->via = p->c.id;
+	com_hold(n->com, p, COM_JOIN);
+	ring_join(n->ring, &p->c, l->deadline);
+}
+
+/* Alone and found somebody: leave the ring of one and join the other. */
+static void life_rejoin_via(struct node *n, struct peer *p)
+{
+	struct ring *fresh = node_make_ring(n);
+	if (!fresh)
+		return;
+	ring_free(n->ring);
+	n->ring = fresh;
+	com_set_member(n->com, false);
+	n->life->deadline = n->now_us + (n->cfg.join_timeout_us ? n->cfg.join_timeout_us : 30000000u);
+	n->life->changed = true;
+	life_join_via(n, p);
+}
+
+void life_dialled(struct node *n, uint32_t ticket, struct peer *p, const struct network *net, int err, const char *text)
+{
+	struct node_life *l = n->life;
+	if (!ticket || ticket > l->candidates_len || !l->candidates[ticket - 1].open || l->phase == LIFE_OVER)
+		return;
+	l->candidates[ticket - 1].open = false;
+	l->open--;
+	if (!err && l->phase == LIFE_DIALLING && (err = life_adopt(n, net)) != 0)
+		text = err == P2PS_EUNSUPPORTED ? "the network's routing table is not known to this version" : NULL;
+	if (!err && l->phase == LIFE_DIALLING && !p->joining) {
+		life_join_via(n, p);
+		return;
+	}
+	if (!err && l->phase == LIFE_IN && l->alone && !p->joining && (p->c.id < node_id(n) || l->rounds >= LIFE_ROUNDS)) {
+		life_rejoin_via(n, p);
+		return;
+	}
+	if (err)
+		life_blame(l, err, text);
+	if (l->phase == LIFE_DIALLING || l->phase == LIFE_IN)
+		life_dial(n);
+}
+
+/* Is somebody with a smaller id starting, too? Then it will found the ring, not we. */
+static bool life_yields(const struct node *n)
+{
+	struct peer *p;
+	for (uint32_t i = 0; com_next_peer(n->com, &i, &p);)
+		if (p->state == PEER_UP && p->joining && p->c.id < node_id(n))
+			return true;
+	return false;
+}
+
+static void life_dialling_timer(struct node *n)
+{
+	struct node_life *l = n->life;
+	bool given = l->candidates_len && l->candidates[0].given;
+	if (l->rounds && !l->open && given && (life_fatal(l->err) || (!n->have_net && l->rounds >= LIFE_ROUNDS))) {
+		life_over(n, l->err ? l->err : P2PS_EUNREACHABLE, l->text);
+		return;
+	}
+	if (n->now_us >= l->deadline && given) {
+		life_over(n, l->err ? l->err : P2PS_EUNREACHABLE, l->text);
+		return;
+	}
+	uint64_t started = l->deadline - (n->cfg.join_timeout_us ? n->cfg.join_timeout_us : 30000000u);
+	if (!given && l->rounds && n->now_us >= started + LIFE_ALONE_US && (!life_yields(n) || n->now_us >= l->deadline)) {
+		outbox_log(n->out, LOG_WARN, "nobody of the %u members remembered answers: founding the ring again",
+			   l->candidates_len);
+		l->rounds = 0;
+		life_found(n);
+		l->next_at = n->now_us + rng_jitter(&n->rng, 5000000u);
+		return;
+	}
+	if (l->next_at <= n->now_us)
+		life_round(n);
+}
+
+static void life_load(struct node *n)
+{
+	struct io_request *io = arena_alloc(n->out->arena, sizeof *io);
+	n->life->phase = LIFE_LOADING;
+	if (io) {
+		*io = (struct io_request){.tag = node_io_tag(n, 0), .kind = IO_KV_GET, .space = "core",
+					  .key = slice_copy(n->pool, members_key, sizeof members_key - 1)};
+		n->life->io = io->tag;
+	}
+	struct action *a = io && io->key.buf ? outbox_add(n->out, ACTION_IO) : NULL;
+	if (a)
+		a->io = io;
+	else
+		life_over(n, P2PS_ENOMEM, "");
+}
+
+void life_start(struct node *n)
+{
+	struct node_life *l = n->life;
+	if (l->phase != LIFE_NEW)
+		return;
+	if (l->err) {
+		life_over(n, l->err, l->text);
+		return;
+	}
+	l->deadline = n->now_us + (n->cfg.join_timeout_us ? n->cfg.join_timeout_us : 30000000u);
+	if (n->cfg.found) {
+		life_found(n);
+	} else if (n->have_net) {
+		life_load(n);
+	} else if (!l->candidates_len) {
+		life_over(n, P2PS_EINVAL, "neither a network nor an access point to join through was given");
+	} else {
+		l->phase = LIFE_DIALLING;
+		life_round(n);
+	}
+}
+
+static void life_loaded(struct node *n, const struct event *ev)
+{
+	struct node_life *l = n->life;
+	struct proto_alloc pa;
+	struct contact c;
+	uint8_t fp[16];
+	Wire__Remembered *m = NULL;
+	if (ev->io.err == 0 && ev->io.data.len)
+		m = wire__remembered__unpack(proto_alloc(&pa, n->out->arena, PROTO_CAP), ev->io.data.len, ev->io.data.p);
+	for (size_t i = 0; m && m->format == 1 && i < m->n_members && i < LIFE_REMEMBERED; i++) {
+		const char *point, *at;
+		if (contact_unpack(&c, m->members[i]) != 0 || !contact_key_known(&c))
+			continue;
+		at = c.addrs;
+		size_t len = contact_next(&at, &point);
+		com_fingerprint(n->crypto, c.key, fp);
+		char *address = len ? arena_printf(n->out->arena, "%.*s", (int)len, point) : NULL;
+		if (address && life_add(n, address, fp, false) == 0)
+			l->remembered++;
+	}
+	if (!l->candidates_len) {
+		life_found(n); /* it never knew another member */
+		return;
+	}
+	l->phase = LIFE_DIALLING;
+	life_round(n);
+}
+
+void life_io_done(struct node *n, const struct event *ev)
+{
+	if (ev->io.tag == n->life->io && n->life->phase == LIFE_LOADING)
+		life_loaded(n, ev);
+	else if (ev->io.err)
+		outbox_log(n->out, LOG_WARN, "the members met could not be written down: error %d", ev->io.err);
+}
+
+/* ---- remembering ---- */
+
+/* Up to LIFE_REMEMBERED contacts: the successors, then the others evenly around the ring. */
+static size_t life_choose(struct node *n, Wire__Contact *all, Wire__Contact **at)
+{
+	const struct route *r = n->route;
+	size_t len = 0;
+	uint32_t step = r->known_len > LIFE_REMEMBERED ? r->known_len / LIFE_REMEMBERED : 1;
+	uint32_t first = r->known_len > LIFE_REMEMBERED ? (uint32_t)rng_below(&n->rng, step) : 0;
+	for (uint32_t i = first; i < r->known_len && len < LIFE_REMEMBERED; i += step) {
+		const struct contact *c = &r->known[i].peer->c;
+		if (!c->addrs || !c->addrs[0])
+			continue;
+		at[len] = &all[len];
+		contact_pack(at[len++], c);
+	}
+	for (unsigned i = 0; i < ring_succ_count(n->ring) && len < LIFE_REMEMBERED; i++) {
+		if (route_known_get(n, ring_succ(n->ring, i)->id) || !ring_succ(n->ring, i)->addrs[0])
+			continue;
+		at[len] = &all[len];
+		contact_pack(at[len++], ring_succ(n->ring, i));
+	}
+	return len;
+}
+
+static void life_write(struct node *n, struct slice value)
+{
+	struct io_request *io = arena_alloc(n->out->arena, sizeof *io);
+	struct io_pair *pair = arena_alloc(n->out->arena, sizeof *pair);
+	struct slice key = slice_copy(n->pool, members_key, sizeof members_key - 1);
+	struct action *a = io && pair && key.buf ? outbox_add(n->out, ACTION_IO) : NULL;
+	if (!a) {
+		slice_drop(&key);
+		slice_drop(&value);
+		return;
+	}
+	*pair = (struct io_pair){key, value};
+	*io = (struct io_request){.tag = node_io_tag(n, 0), .kind = IO_KV_WRITE, .durable = true, .space = "core", .pairs = pair,
+				  .pair_count = 1};
+	a->io = io;
+}
+
+static void life_remember(struct node *n)
+{
+	Wire__Remembered m = WIRE__REMEMBERED__INIT;
+	Wire__Contact all[LIFE_REMEMBERED], *at[LIFE_REMEMBERED];
+	n->life->remember_at = UINT64_MAX;
+	m.format = 1;
+	m.members = at;
+	m.n_members = n->ring ? life_choose(n, all, at) : 0;
+	if (!m.n_members)
+		return; /* whom we knew before may be of use yet */
+	struct slice value = proto_slice(n->pool, &m.base);
+	if (value.buf)
+		life_write(n, value);
+}
+
+/* ---- what is told ---- */
+
+static struct value *life_record(struct node *n, uint64_t id)
+{
+	struct value *v = value_record(n->out->arena);
+	value_add_id(n->out->arena, v, "id", id);
+	return v;
+}
+
+static void life_tell_range(struct node *n, const char *name)
+{
+	struct node_life *l = n->life;
+	struct value *v = value_record(n->out->arena);
+	value_add_id(n->out->arena, v, "from", l->from);
+	value_add_id(n->out->arena, v, "to", l->to);
+	value_add_bool(n->out->arena, v, "serving", l->serving);
+	value_add_text(n->out->arena, v, "epoch",
+		       arena_printf(n->out->arena, "%llu-%llu", (unsigned long long)l->epoch.counter,
+				    (unsigned long long)l->epoch.random));
+	node_emit(n, name, v);
+}
+
+/* Why a neighbour changed: one came between, or the old one is gone. */
+static void life_tell_neighbour(struct node *n, uint64_t old, uint64_t now, bool succ)
+{
+	struct node_life *l = n->life;
+	uint64_t self = node_id(n);
+	struct value *v = life_record(n, now);
+	value_add_id(n->out->arena, v, "old", old);
+	node_emit(n, succ ? "newsucc" : "newpred", v);
+	bool came = now && (!old || (succ ? ids_in_oo(now, self, old, n->mask) : ids_in_oo(now, old, self, n->mask)));
+	if (came) {
+		node_emit(n, "joined", life_record(n, now));
+	} else if (old) {
+		bool down = l->suspected[0] == old || l->suspected[1] == old;
+		node_emit(n, down ? "down" : "left", life_record(n, old));
+		for (int i = 0; i < 2; i++)
+			l->suspected[i] = l->suspected[i] == old ? 0 : l->suspected[i];
+	}
+}
+
+void life_peer(struct node *n, struct peer *p, bool up)
+{
+	struct node_life *l = n->life;
+	uint64_t id = p->c.id;
+	int at = id && id == l->succ ? 0 : id && id == l->pred ? 1 : -1;
+	if (!up && l->phase == LIFE_JOINING && id == l->via && p->held[COM_JOIN])
+		com_release(n->com, p, COM_JOIN);
+	if (up && (l->suspected[0] == id || l->suspected[1] == id)) {
+		for (int i = 0; i < 2; i++)
+			l->suspected[i] = l->suspected[i] == id ? 0 : l->suspected[i];
+		node_emit(n, "restored", life_record(n, id));
+	} else if (!up && at >= 0 && l->suspected[0] != id && l->suspected[1] != id) {
+		l->suspected[at] = id;
+		node_emit(n, "suspected", life_record(n, id));
+	}
+}
+
+static void life_joined(struct node *n)
+{
+	struct node_life *l = n->life;
+	struct peer *via = com_find(n->com, l->via);
+	if (via && via->held[COM_JOIN])
+		com_release(n->com, via, COM_JOIN);
+	l->phase = LIFE_IN;
+	l->deadline = UINT64_MAX;
+	l->next_at = UINT64_MAX;
+	l->remember_at = n->now_us + 2000000u;
+	com_set_member(n->com, true);
+	struct value *v = life_record(n, node_id(n));
+	value_add_text(n->out->arena, v, "network", n->net.name);
+	value_add_id(n->out->arena, v, "via", l->via);
+	node_emit(n, "connected", v);
+	services_start(n);
+}
+
+static void life_join_failed(struct node *n, int err)
+{
+	struct node_life *l = n->life;
+	struct peer *via = com_find(n->com, l->via);
+	if (via && via->held[COM_JOIN])
+		com_release(n->com, via, COM_JOIN);
+	if (l->phase != LIFE_JOINING)
+		return;
+	if (life_fatal(err)) {
+		life_over(n, err, err == P2PS_EID_TAKEN ? "another member has this id" : "");
+		return;
+	}
+	l->phase = LIFE_DIALLING;
+	life_blame(l, err, NULL);
+	if (n->now_us >= l->deadline)
+		life_over(n, l->err, l->text);
+	else
+		life_dial(n);
+}
+
+void life_note(struct node *n, enum ring_note what, int err)
+{
+	struct node_life *l = n->life;
+	l->changed = true;
+	switch (what) {
+	case RING_NOTE_JOINED:
+		life_joined(n);
+		break;
+	case RING_NOTE_JOIN_FAILED:
+		life_join_failed(n, err);
+		break;
+	case RING_NOTE_LEFT:
+		life_over(n, 0, l->leave ? "left" : "stopped");
+		break;
+	case RING_NOTE_FORCED:
+		n->stats.ring_forced++;
+		ring_range(n->ring, &l->from, &l->to);
+		l->epoch = ring_epoch(n->ring);
+		life_tell_range(n, "range_forced");
+		break;
+	default:
+		break;
+	}
+}
+
+/* Everything that follows from changes in the ring, when the ring has finished its own step. */
+static void life_follow(struct node *n)
+{
+	struct node_life *l = n->life;
+	route_ring_changed(n);
+	if (!node_is_member(n))
+		return;
+	uint64_t from, to;
+	uint64_t pred = ring_pred_count(n->ring) ? ring_pred(n->ring, 0)->id : 0;
+	uint64_t succ = ring_succ_count(n->ring) ? ring_succ(n->ring, 0)->id : 0;
+	ring_range(n->ring, &from, &to);
+	bool alone = from == to && !succ, serving = ring_serves(n->ring, to);
+	if (pred != l->pred) {
+		life_tell_neighbour(n, l->pred, pred, false);
+		l->pred = pred;
+	}
+	if (succ != l->succ) {
+		life_tell_neighbour(n, l->succ, succ, true);
+		l->succ = succ;
+	}
+	struct epoch e = ring_epoch(n->ring);
+	if (from != l->from || to != l->to || serving != l->serving || epoch_cmp(e, l->epoch) != 0) {
+		l->from = from;
+		l->to = to;
+		l->serving = serving;
+		l->epoch = e;
+		life_tell_range(n, "range");
+		services_range(n);
+	}
+	if (alone && !l->alone)
+		node_emit(n, "alone", life_record(n, node_id(n)));
+	l->alone = alone;
+	if (l->remember_at == UINT64_MAX && !alone)
+		l->remember_at = n->now_us + LIFE_REMEMBER_US;
+}
+
+void life_step_end(struct node *n)
+{
+	struct node_life *l = n->life;
+	if (!l->changed || !n->ring || n->stopped)
+		return;
+	l->changed = false;
+	life_follow(n);
+}
+
+/* ---- stopping ---- */
+
+void life_stop(struct node *n, bool leave)
+{
+	struct node_life *l = n->life;
+	if (l->phase == LIFE_OVER)
+		return;
+	l->leave |= leave;
+	if (l->leave)
+		life_write(n, (struct slice){0});
+	else if (l->phase == LIFE_IN)
+		life_remember(n);
+	if (l->phase == LIFE_STOPPING)
+		return;
+	bool member = l->phase == LIFE_IN && node_is_member(n);
+	l->phase = LIFE_STOPPING;
+	l->next_at = UINT64_MAX;
+	l->deadline = n->now_us + LIFE_STOP_US;
+	if (member)
+		ring_leave(n->ring);
+	else
+		life_over(n, 0, l->leave ? "left" : "stopped");
+}
+
+/* ---- time ---- */
+
+void life_timer(struct node *n)
+{
+	struct node_life *l = n->life;
+	if (l->remember_at <= n->now_us && l->phase == LIFE_IN)
+		life_remember(n);
+	switch (l->phase) {
+	case LIFE_DIALLING:
+		life_dialling_timer(n);
+		break;
+	case LIFE_JOINING:
+		if (n->now_us >= l->deadline + 1000000u)
+			life_over(n, P2PS_ETIMEOUT, "the network did not let this node in in time");
+		break;
+	case LIFE_LOADING:
+		if (n->now_us >= l->deadline)
+			life_over(n, P2PS_EIO, "the disk does not answer");
+		break;
+	case LIFE_STOPPING:
+		if (n->now_us >= l->deadline)
+			life_over(n, P2PS_ETIMEOUT, "stopped, but nobody took over the range in time");
+		break;
+	case LIFE_IN:
+		if (l->next_at > n->now_us)
+			break;
+		l->next_at = UINT64_MAX;
+		if (l->alone && l->remembered && !l->open) {
+			life_round(n); /* still alone: is there somebody again? */
+			l->next_at = n->now_us + rng_jitter(&n->rng, UINT64_C(5000000) << (l->rounds < 6 ? l->rounds : 6));
+		}
+		break;
+	default:
+		break;
+	}
+}
+
+uint64_t life_deadline(const struct node *n)
+{
+	const struct node_life *l = n->life;
+	uint64_t at = l->next_at;
+	if (l->phase == LIFE_OVER)
+		return UINT64_MAX;
+	if (l->phase == LIFE_IN && l->remember_at < at)
+		at = l->remember_at;
+	uint64_t end = l->phase == LIFE_JOINING && l->deadline != UINT64_MAX ? l->deadline + 1000000u : l->deadline;
+	return end < at ? end : at;
+}
+
+const char *life_state(const struct node *n)
+{
+	switch (n->life->phase) {
+	case LIFE_NEW:
+	case LIFE_LOADING:
+		return "starting";
+	case LIFE_DIALLING:
+	case LIFE_JOINING:
+		return "joining";
+	case LIFE_IN:
+		return "member";
+	case LIFE_STOPPING:
+		return "leaving";
+	default:
+		return "stopped";
+	}
+}
