@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "com/frame.h"
 #include "lab/world_internal.h"
 #include "p2ps.h"
 
@@ -95,6 +96,12 @@ static struct link *link_find(struct world_node *n, uint32_t no, int *end)
 	if (l)
 		*end = l->end[0].node == n->index && l->end[0].no == no ? 0 : 1;
 	return l;
+}
+
+unsigned links_peer(const struct world_node *n, uint32_t no)
+{
+	const struct link *l = map_get(&n->links, no);
+	return !l ? 0 : l->end[0].node == n->index && l->end[0].no == no ? l->end[1].node : l->end[0].node;
 }
 
 /* The end's process hears nothing more of this link. */
@@ -189,7 +196,7 @@ static void item_dial(struct world *w, struct link *l)
 			push_end(w, l, 0, ITEM_DOWN, w->now + wait, P2PS_ETIMEOUT);
 	} else if (!b->machine) {
 		w->count.dials_refused++;
-		push_end(w, l, 0, ITEM_DOWN, w->now + links_delay(w, b->index, a->index), P2PS_EREFUSED);
+		push_end(w, l, 0, ITEM_DOWN, w->now + links_delay(w, b->index, a->index), P2PS_EUNREACHABLE);
 	} else {
 		end_join(w, l, 1, b, ++b->accept_no, END_ACCEPTING);
 		push_end(w, l, 0, ITEM_UP, w->now + links_delay(w, b->index, a->index), 0);

@@ -10,8 +10,8 @@
 #include <xxhash.h>
 
 #include "base/le.h"
-#include "com/frame.h"
 #include "lab/crypto_cheap.h"
+#include "lab/trace.h"
 #include "lab/world_internal.h"
 #include "p2ps.h"
 
@@ -186,14 +186,20 @@ static void process_free(struct world *w, struct world_node *n)
 		world_fail(w, "node %u left %zu bytes of its pool behind", n->index, left);
 }
 
+void world_close(struct world *w)
+{
+	for (unsigned i = 0; i < w->cfg.nodes; i++)
+		if (w->nodes[i].machine) {
+			links_process_gone(w, &w->nodes[i], DEATH_SILENT);
+			process_free(w, &w->nodes[i]);
+		}
+}
+
 void world_free(struct world *w)
 {
+	world_close(w);
 	for (unsigned i = 0; i < w->cfg.nodes; i++) {
 		struct world_node *n = &w->nodes[i];
-		if (n->machine) {
-			links_process_gone(w, n, DEATH_SILENT);
-			process_free(w, n);
-		}
 		disk_free(&n->disk);
 		map_free(&n->links);
 	}
@@ -412,12 +418,9 @@ static const char *const event_names[] = {"start", "link up", "link down", "fram
 static void trace_event(struct world *w, const struct world_node *n, const struct event *ev)
 {
 	if (ev->type == EVENT_FRAME) {
-		struct frame f;
-		if (frame_decode(&f, ev->frame.frame) == 0)
-			world_trace(w, n->index, "frame %-12s link %x, %u B, src %016" PRIx64 " dst %016" PRIx64 " seq %" PRIu64 " hops %u flags %x",
-				frame_type_name(f.type), ev->frame.link, ev->frame.frame.len, f.src, f.dst, f.sequence, f.hops, f.flags);
-		else
-			world_trace(w, n->index, "frame malformed, %u B", ev->frame.frame.len);
+		char text[600];
+		trace_frame(ev->frame.frame, text, sizeof text);
+		world_trace(w, n->index, "from n%-3u %x %s", links_peer(n, ev->frame.link), ev->frame.link, text);
 	} else if (ev->type == EVENT_LINK_UP)
 		world_trace(w, n->index, "link up %x %s %s", ev->link_up.link, ev->link_up.inbound ? "from" : "to", ev->link_up.remote);
 	else if (ev->type == EVENT_LINK_DOWN)

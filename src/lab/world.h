@@ -96,6 +96,7 @@ struct world_node {
 
 struct world;
 struct world *world_new(const struct world_config *cfg, const struct world_hooks *hooks);
+void world_close(struct world *w); /* ends all processes as they are; finds what they leave behind in their pools */
 void world_free(struct world *w);
 
 uint64_t world_now(const struct world *w);

@@ -97,5 +97,6 @@ void links_unblocked(struct world *w, unsigned from, unsigned to);
 void links_machine_back(struct world *w, struct world_node *n);
 void links_unref(struct world *w, struct link *l);
 void links_free(struct world *w);
+unsigned links_peer(const struct world_node *n, uint32_t no); /* for traces */
 uint64_t links_delay(struct world *w, unsigned from, unsigned to);
 #endif

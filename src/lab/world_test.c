@@ -100,7 +100,7 @@ static void test_nobody_there(void **state)
 	start(2, 3);
 	run(100);
 	assert_int_equal(toys[1].link[0].downs, 1);
-	assert_int_equal(toys[1].link[0].err, P2PS_EREFUSED);
+	assert_int_equal(toys[1].link[0].err, P2PS_EUNREACHABLE);
 	start(3, -1);
 	world_crash(w, 3, DEATH_SILENT);
 	start(0, 3);

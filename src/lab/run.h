@@ -1,0 +1,57 @@
+/* Between run.c (life of the processes, faults, judgement) and work.c (the programs on them). */
+#ifndef P2PS_LAB_RUN_H
+#define P2PS_LAB_RUN_H
+#include "lab/checkers.h"
+#include "lab/ledger.h"
+#include "lab/scenario.h"
+
+enum request_kind { REQUEST_TRACE = 1, REQUEST_PING, REQUEST_RING, REQUEST_STATUS, REQUEST_PEERS, REQUEST_STATS };
+
+struct served { /* a stretch of time in which a node served a range */
+	uint64_t id, from, to, since_us, until_us; /* UINT64_MAX: still */
+};
+
+struct run_node {
+	uint64_t id;            /* wanted; found out when derived */
+	bool failed_start;      /* it stopped with an error: to be started again */
+	bool stopping, gone;    /* gone: not to be started again */
+	struct ring_view view;
+	int64_t served;         /* place of its open stretch in run.served; -1: none */
+	uint64_t paused_us;     /* time spent paused since the last restart */
+	uint64_t control_from;  /* control frames when the idle phase began */
+	unsigned restarts;
+};
+
+struct run {
+	const struct scenario *s;
+	struct scenario_result *res;
+	struct world *w;
+	struct ledger ledger;
+	struct rng faults, work;
+	struct run_node *node;
+	struct served *served;
+	uint32_t served_count, served_cap;
+	uint64_t mask;
+	bool striking, working, strict; /* faults strike; programs send; nothing excuses a failure any more */
+	uint64_t cast_frames;           /* CAST frames seen on links */
+	unsigned hops_bound;
+	uint64_t strict_since_us;
+	struct network net;
+	struct pool pool;
+};
+
+void run_start(struct run *r, unsigned i);
+void run_restart_later(struct run *r, unsigned i, uint64_t after_us);
+bool run_served_during(const struct run *r, uint64_t id, uint64_t key, uint64_t from_us, uint64_t until_us);
+uint64_t run_exponential(struct rng *r, uint64_t mean); /* near enough, in whole numbers */
+
+void work_second(struct run *r, unsigned i);
+void work_deliver(void *ctx, unsigned node, const struct action_deliver *d);
+void work_reply(void *ctx, unsigned node, const struct action *a);
+void work_settled(void *ctx, unsigned node, uint32_t messages, uint64_t bytes);
+void work_fail(void *ctx, const char *text);
+struct ledger_entry *work_cast(struct run *r, unsigned node, enum cast_mode mode, uint64_t to, const uint64_t *list, uint32_t list_len,
+	uint32_t count, uint32_t bytes, bool self);
+struct ledger_entry *work_request(struct run *r, unsigned node, enum request_kind kind, uint64_t arg);
+struct ledger_entry *work_flush(struct run *r, unsigned node);
+#endif

@@ -1,0 +1,80 @@
+/* One run of the simulated world with nodes in it, from its seed: a configuration is drawn (swarm testing: every kind
+ * of fault is off with probability one half, otherwise its rate is drawn log-uniformly), nodes join, programs on them
+ * send and ask while faults strike, then everything heals and must come to rest: one perfect ring, right look-ups,
+ * exact casts, quiet. */
+#ifndef P2PS_LAB_SCENARIO_H
+#define P2PS_LAB_SCENARIO_H
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "lab/world.h"
+
+enum scenario_kind { SCENARIO_JOINS, SCENARIO_CHURN, SCENARIO_SWARM, SCENARIO_BIG, SCENARIO_IDLE, SCENARIO_KINDS };
+extern const char *const scenario_names[SCENARIO_KINDS];
+
+/* X(name, opportunity, sentence): `node`: drawn per node and second, `world`: per second, `dial`, `io`: per action. */
+#define SCENARIO_FAULT_MAP(X)                                                                        \
+	X(kill, node, "process killed, its host closes its links")                                   \
+	X(reset, node, "process killed, its links are reset and lose what is in flight")             \
+	X(power, node, "machine off: silence; un-synced writes are lost")                            \
+	X(stop, node, "graceful stop")                                                               \
+	X(wipe, node, "killed, and comes back without disk and identity")                            \
+	X(pause, node, "SIGSTOP for a while")                                                        \
+	X(break_link, node, "one of its links breaks")                                               \
+	X(deaf, node, "nothing arrives from one other node for a while")                             \
+	X(cut_pair, node, "it and one other node cannot reach each other for a while")               \
+	X(wall_jump, node, "its wall clock jumps")                                                   \
+	X(no_memory, node, "one allocation fails")                                                   \
+	X(partition, world, "the network falls into two parts for a while")                          \
+	X(burst, world, "several neighbours on the ring die at once")                                \
+	X(dial_refuse, dial, "a dial fails without a reason")                                        \
+	X(dial_silent, dial, "a dial is never answered")                                             \
+	X(disk_error, io, "an io request fails")
+
+enum scenario_fault {
+#define SCENARIO_FAULT_ENUM(name, when, text) FAULT_##name,
+	SCENARIO_FAULT_MAP(SCENARIO_FAULT_ENUM)
+#undef SCENARIO_FAULT_ENUM
+	SCENARIO_FAULTS
+};
+extern const char *const scenario_fault_names[SCENARIO_FAULTS];
+
+enum scenario_ids { IDS_RANDOM, IDS_NEAR, IDS_ROW, IDS_DERIVED };
+
+struct scenario {
+	enum scenario_kind kind;
+	uint64_t seed;
+	unsigned nodes, seconds;   /* of the phase with faults */
+	unsigned bits, faults;     /* of the network: m and f */
+	const char *table;
+	enum scenario_ids ids;
+	uint64_t lease_us;
+	uint64_t join_window_us;   /* first joins are spread over this */
+	uint64_t down_us;          /* mean time until a dead process is started again */
+	uint64_t outage_us;        /* mean length of pauses and blocks */
+	uint32_t rate[SCENARIO_FAULTS]; /* parts of 2^32 */
+	uint32_t cast_rate, request_rate; /* per node and second */
+	uint32_t size_max, count_max;
+	uint64_t consume_us;       /* mean time until a program takes a message out of its stream */
+	uint32_t stream_messages;
+	bool real_crypto;
+	struct world_config world;
+	FILE *trace;
+};
+
+struct scenario_result {
+	bool failed;
+	char why[512];
+	uint64_t hash, simulated_us, steps, frames, casts, requests, delivered, lookups, hops_max, heal_us, forced;
+	uint64_t outcomes[5];
+	uint64_t fired[SCENARIO_FAULTS];
+	uint64_t bytes_mean, bytes_max, idle_milli; /* memory per node; control frames per node and 1000 s when idle */
+	bool dead; /* no member was left: liveness was not judged */
+};
+
+/* nodes, seconds: 0 = drawn. */
+void scenario_draw(struct scenario *s, enum scenario_kind kind, uint64_t seed, unsigned nodes, unsigned seconds);
+void scenario_print(const struct scenario *s, FILE *f);
+void scenario_run(const struct scenario *s, struct scenario_result *r);
+#endif

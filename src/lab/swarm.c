@@ -1,0 +1,137 @@
+/* The configuration of a run, drawn from its seed. All of it is printed with a failing seed. */
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/ids.h"
+#include "lab/crypto_cheap.h"
+#include "lab/scenario.h"
+
+const char *const scenario_names[SCENARIO_KINDS] = {"joins", "churn", "faults", "big", "idle"};
+const char *const scenario_fault_names[SCENARIO_FAULTS] = {
+#define FAULT_NAME(name, when, text) #name,
+	SCENARIO_FAULT_MAP(FAULT_NAME)
+#undef FAULT_NAME
+};
+
+/* Off with probability one half, otherwise log-uniform between about 1e-5 and 0.3, as a part of 2^32. */
+static uint32_t draw_rate(struct rng *r)
+{
+	bool on = rng_below(r, 2);
+	uint32_t top = UINT32_C(1288490189) >> rng_below(r, 15); /* drawn in any case: the next draws do not shift */
+	uint32_t rate = top / 2 + (uint32_t)rng_below(r, top / 2);
+	return on ? rate : 0;
+}
+
+static uint64_t pick(struct rng *r, const uint64_t *v, unsigned n) { return v[rng_below(r, n)]; }
+#define PICK(r, ...) pick(r, (const uint64_t[]){__VA_ARGS__}, sizeof((const uint64_t[]){__VA_ARGS__}) / sizeof(uint64_t))
+
+static bool fault_allowed(enum scenario_kind kind, enum scenario_fault f)
+{
+	switch (kind) {
+	case SCENARIO_SWARM: return true;
+	case SCENARIO_JOINS: return f == FAULT_stop;
+	case SCENARIO_CHURN: return f == FAULT_kill || f == FAULT_reset || f == FAULT_power || f == FAULT_stop || f == FAULT_wipe || f == FAULT_burst;
+	case SCENARIO_BIG: return f == FAULT_kill || f == FAULT_stop;
+	default: return false;
+	}
+}
+
+static void draw_world(struct scenario *s, struct rng *r)
+{
+	struct world_config *w = &s->world;
+	w->seed = s->seed;
+	w->nodes = s->nodes;
+	w->delay_us = (uint32_t)PICK(r, 50, 500, 5000, 20000, 80000);
+	w->jitter = (uint32_t)PICK(r, 0, 0x40000000, 0xffffffff);
+	w->bandwidth = PICK(r, 0, 0, 0, 1000000, 100000000);
+	w->drift_ppm = (uint32_t)PICK(r, 0, 50, 4000);
+	w->timer_late_us = (uint32_t)PICK(r, 0, 1000, 50000);
+	w->disk_us = (uint32_t)PICK(r, 0, 2000, 200000);
+	w->dead_link_us = PICK(r, 5, 20, 60) * WORLD_SECOND;
+	w->torn = UINT32_C(1) << 31;
+	w->dial_refuse = s->rate[FAULT_dial_refuse];
+	w->dial_silent = s->rate[FAULT_dial_silent];
+	w->disk_error = s->rate[FAULT_disk_error];
+	w->steps_max = (uint64_t)s->nodes * 400000 + 3000000;
+	w->machine = &world_machine_node;
+}
+
+void scenario_draw(struct scenario *s, enum scenario_kind kind, uint64_t seed, unsigned nodes, unsigned seconds)
+{
+	struct rng r;
+	rng_init_u64(&r, seed, "swarm", kind);
+	*s = (struct scenario){.kind = kind, .seed = seed};
+	s->nodes = (unsigned)(3 + rng_below(&r, 14));
+	if (kind == SCENARIO_BIG)
+		s->nodes = 1000;
+	s->seconds = (unsigned)PICK(&r, 10, 20, 40);
+	if (kind == SCENARIO_BIG)
+		s->seconds = 20;
+	s->nodes = nodes ? nodes : s->nodes;
+	s->seconds = seconds ? seconds : s->seconds;
+	s->bits = (unsigned)PICK(&r, 64, 64, 64, 32, 16, 7);
+	s->ids = (enum scenario_ids)PICK(&r, IDS_RANDOM, IDS_RANDOM, IDS_NEAR, IDS_ROW, IDS_DERIVED);
+	if (s->ids == IDS_DERIVED || s->nodes > 60)
+		s->bits = 64;
+	if (kind == SCENARIO_BIG)
+		s->ids = IDS_RANDOM;
+	s->faults = (unsigned)PICK(&r, 3, 3, 3, 1, 2);
+	s->table = PICK(&r, 0, 0, 0, 1) ? "full" : "tango";
+	if (kind == SCENARIO_BIG)
+		s->table = "tango";
+	s->lease_us = PICK(&r, 3000000, 3000000, 1000000);
+	s->join_window_us = PICK(&r, 1, 1000000, 10000000);
+	s->down_us = PICK(&r, 100000, 2000000, 15000000);
+	s->outage_us = PICK(&r, 50000, 1000000, 6000000);
+	for (unsigned f = 0; f < SCENARIO_FAULTS; f++) {
+		uint32_t rate = draw_rate(&r);
+		s->rate[f] = fault_allowed(kind, (enum scenario_fault)f) ? rate : 0;
+	}
+	s->cast_rate = (uint32_t)PICK(&r, 0, 0x20000000, 0x80000000, 0xf0000000);
+	s->request_rate = (uint32_t)PICK(&r, 0, 0x20000000, 0x80000000);
+	s->size_max = (uint32_t)PICK(&r, 64, 64, 1000, 30000, 200000);
+	s->count_max = (uint32_t)PICK(&r, 1, 4, 30);
+	s->consume_us = PICK(&r, 1, 10000, 3000000);
+	s->stream_messages = (uint32_t)PICK(&r, 1000, 20);
+	s->real_crypto = rng_below(&r, 16) == 0;
+	if (kind == SCENARIO_IDLE)
+		s->cast_rate = s->request_rate = 0;
+	if (kind == SCENARIO_BIG) {
+		s->join_window_us = 20000000;
+		s->cast_rate = s->request_rate = 0x01000000;
+		s->size_max = 64;
+		s->real_crypto = false;
+	}
+	draw_world(s, &r);
+	if (kind == SCENARIO_BIG) {
+		s->world.timer_late_us = 0;
+		s->world.bandwidth = 0;
+	}
+}
+
+/* As "1 in n", which needs no floating point. */
+static void print_rate(FILE *f, const char *name, uint32_t rate)
+{
+	if (rate)
+		fprintf(f, " %s=1/%" PRIu64, name, ((UINT64_C(1) << 32) + rate / 2) / rate);
+}
+
+void scenario_print(const struct scenario *s, FILE *f)
+{
+	static const char *const ids[] = {"random", "near", "row", "derived"};
+	fprintf(f, "  scenario=%s seed=%" PRIu64 " nodes=%u seconds=%u bits=%u ids=%s f=%u table=%s lease=%" PRIu64 "us crypto=%s\n",
+		scenario_names[s->kind], s->seed, s->nodes, s->seconds, s->bits, ids[s->ids], s->faults, s->table, s->lease_us,
+		s->real_crypto ? "real" : "cheap");
+	fprintf(f, "  joins within %" PRIu64 "us, down %" PRIu64 "us, outages %" PRIu64 "us, delay=%uus jitter=%u/256 bandwidth=%" PRIu64 "B/s drift=%uppm"
+		   " timers late=%uus sync=%uus dead link=%" PRIu64 "s\n",
+		s->join_window_us, s->down_us, s->outage_us, s->world.delay_us, s->world.jitter >> 24, s->world.bandwidth, s->world.drift_ppm,
+		s->world.timer_late_us, s->world.disk_us, s->world.dead_link_us / WORLD_SECOND);
+	fprintf(f, "  messages up to %u B, %u per cast, consumed after %" PRIu64 "us, stream of %u;", s->size_max, s->count_max, s->consume_us,
+		s->stream_messages);
+	print_rate(f, "casts", s->cast_rate);
+	print_rate(f, "requests", s->request_rate);
+	fprintf(f, "\n  faults:");
+	for (unsigned i = 0; i < SCENARIO_FAULTS; i++)
+		print_rate(f, scenario_fault_names[i], s->rate[i]);
+	fprintf(f, "\n");
+}
