@@ -213,7 +213,7 @@ int main(int argc, char **argv)
 {
     struct bench_options o = {};
     o.nodes = 64;
-    o.count = 1500;
+    o.count = 500;
     o.outstanding = 16;
     bench_parse(argc, argv, &o);
     if (o.nodes < 8)
