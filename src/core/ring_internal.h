@@ -1,0 +1,250 @@
+/* Inside the ring: its state, and how its files see each other. Rules are cited by their names in
+ * model/ring-protocol.md (R-JOIN-2 ...). Only src/core/ring*.c and their tests include this. */
+#ifndef P2PS_CORE_RING_INTERNAL_H
+#define P2PS_CORE_RING_INTERNAL_H
+#include "base/ids.h"
+#include "core/ring.h"
+#include "core/ring_wire.h"
+
+#define RING_QUEUE_MAX 32u   /* joiners that wait at one owner */
+#define RING_DEAD_MAX 16u    /* members known to be dead */
+#define RING_SENT_MAX 8u     /* requests whose time of sending is remembered */
+#define RING_EXACT_MAX 64u   /* up to this max_nodes is enforced exactly */
+#define RING_COUNT_TRIES 4u
+
+/* A contact shared by everything in this ring that points at it. */
+struct ring_entry {
+	struct contact c; /* first: the pointers held elsewhere are to it */
+	struct ring_entry *next;
+	uint32_t refs;
+};
+
+enum ring_cause {
+	CAUSE_LEAVE,   /* the left neighbour hands over */
+	CAUSE_CRASH,   /* its lease ran out */
+	CAUSE_RESTART, /* its device says that this membership is over */
+	CAUSE_BACK,    /* a joiner never took what was granted */
+	CAUSE_FORCE,   /* nobody knows the exact bound */
+};
+
+/* The one open change of this node. */
+struct ring_change {
+	enum ring_intent kind;
+	enum ring_cause cause;     /* EXTEND */
+	bool counting;             /* JOIN: members are being counted, nothing is logged yet */
+	bool granted;              /* JOIN */
+	const struct contact *who; /* JOIN: the joiner; EXTEND: who had the range */
+	uint64_t nonce, seq;       /* JOIN: of the request that will be answered */
+	uint64_t old;              /* JOIN, granted: our bound before */
+	uint64_t bound;            /* EXTEND: our bound after */
+	uint64_t version;          /* of our record that first told it */
+	uint64_t heard_us;         /* JOIN: when the joiner last asked */
+	struct epoch epoch;        /* EXTEND: of the range taken over */
+	const struct contact *left; /* EXTEND: the left neighbour after it, NULL: not known */
+	struct ring_record log[RING_FAULTS_MAX]; /* EXTEND: the log after it */
+	unsigned log_n;
+};
+
+struct ring_waiter { /* a joiner in the queue */
+	const struct contact *who;
+	uint64_t nonce, seq, heard_us;
+};
+
+struct ring_dead {
+	uint64_t id, incarnation, until_us;
+};
+
+struct ring_ask { /* R-CRASH-3: did the joiner of the dead left neighbour get in? */
+	const struct contact *who; /* NULL: nothing asked */
+	uint64_t nonce, since_us, next_us;
+};
+
+struct ring_count { /* the walk that counts members (max_nodes) */
+	uint64_t seq, next_us;
+	unsigned tries;
+};
+
+struct ring_sizing { /* what probes told about the density elsewhere */
+	uint64_t seq, until_us, next_us, gaps, keys;
+	unsigned answers;
+};
+
+struct ring {
+	struct ring_config cfg;
+	unsigned faults;           /* depth of the log */
+	uint64_t lease, lease_plus; /* T and T+ */
+	uint64_t now, due;
+	enum ring_state state;
+	struct ring_entry *book;
+	const struct contact *self;
+	uint64_t life;             /* counts our attempts to join; names this membership together with the incarnation */
+	struct epoch epoch;
+	uint64_t epoch_top;        /* highest counter heard of */
+	uint64_t heard_us;         /* when any member last spoke to us */
+	const struct contact *speaker; /* which */
+	bool passed_on;            /* the message at hand came through a third node */
+
+	/* the left: whom we grant leases, whose records we keep */
+	uint64_t lo;               /* we own (lo, self] */
+	const struct contact *left; /* lo's; NULL when alone or not known */
+	struct ring_record log[RING_FAULTS_MAX];
+	uint64_t settled[RING_FAULTS_MAX]; /* the version of log[i] that is where it has to be */
+	unsigned log_n;
+	uint64_t left_serial;
+	bool left_lost;            /* its link broke and it has not spoken since */
+	bool left_gone;            /* its device asserts that this membership is over */
+	bool left_far;             /* we reach it only through our successor: we are a branch */
+	bool ack_due;
+	uint64_t grant_end;
+	const struct contact *pred[RING_PRED_MAX];
+	unsigned pred_n;
+	const struct contact *asker; /* nearest live member to the left that wants its lease from us, and when it asked */
+	uint64_t asker_us, orphan_us;
+
+	/* the right: who remembers us and grants our lease */
+	const struct contact *succ[RING_SUCC_MAX];
+	unsigned succ_n;
+	bool succ_whole;           /* the list ends because the ring ends */
+	const struct contact *via; /* the member behind succ[0], when succ[0] cannot be reached directly */
+	uint64_t via_seq;          /* lease requests up to this one were not sent through via */
+	uint64_t list_version;     /* of the list we hand to the left */
+	uint64_t list_known;       /* version of succ[0]'s list that we hold */
+	uint64_t serial, acked;    /* of our log; acked by the current succ[0] */
+	uint64_t succ_serial;      /* the first serial sent to it: lower acks are from before */
+	uint64_t version, own_settled; /* of our own record */
+	uint64_t log_next_us;
+	bool log_due;
+	uint64_t lease_end, lease_next_us, lease_seq, lease_sent[RING_SENT_MAX];
+	unsigned lease_tries;
+	uint64_t round_seq, round_sent, round_next_us, passed_seq, passed_origin, passed_us, no_lease_us;
+
+	struct ring_change change;
+	struct ring_ask ask;
+	struct ring_count count;
+	struct ring_sizing sizing;
+	struct ring_waiter *queue; /* RING_QUEUE_MAX, allocated when first needed */
+	unsigned queue_n;
+	uint64_t hold_joins_us;    /* no new join before: a leaver waits */
+	struct ring_dead dead[RING_DEAD_MAX];
+	unsigned dead_at;
+
+	/* joining */
+	const struct contact *join_via, *owner;
+	uint64_t join_deadline, join_next_us, join_seq, join_sent[RING_SENT_MAX], joined_from;
+	unsigned join_hints;
+	bool join_heard;
+
+	/* leaving */
+	bool leave_wanted;
+	unsigned leave_at;         /* index of the successor that is asked */
+	uint64_t leave_next_us, leave_deadline, leave_refused;
+
+	/* what the owner was told last */
+	struct {
+		uint64_t lo, left, succ;
+		bool serving, alone;
+		bool joined, left_ring, forced, failed; /* to tell now */
+		int err;
+		const struct contact *kept[3];
+	} told;
+};
+
+/* ---- book.c: contacts, records, the lists ---- */
+const struct contact *ring_hold(struct ring *r, const struct contact *c); /* NULL: out of memory, or c is NULL */
+void ring_drop(struct ring *r, const struct contact *c);
+/* *to = c, with references; false (nothing changed) when out of memory. */
+bool ring_put(struct ring *r, const struct contact **to, const struct contact *c);
+void ring_clear(struct ring *r, const struct contact **to);
+bool ring_records_put(struct ring *r, struct ring_record *to, unsigned *n, const struct ring_record *from, unsigned from_n);
+void ring_records_clear(struct ring *r, struct ring_record *v, unsigned *n);
+/* How many of these records make sense as a log that starts with the record of `first` (hostile input ends here). */
+unsigned ring_records_sound(const struct ring *r, const struct ring_record *v, unsigned n, uint64_t first);
+const struct contact *ring_known(const struct ring *r, uint64_t id); /* somewhere in our lists */
+void ring_dead_add(struct ring *r, const struct contact *c, uint64_t for_us);
+void ring_dead_del(struct ring *r, uint64_t id);
+bool ring_dead_has(const struct ring *r, const struct contact *c);
+/* succ = first, then list; without the dead and ourselves, cut where the ring ends. False: out of memory. */
+bool ring_succ_set(struct ring *r, const struct contact *first, const struct contact *const *list, unsigned n, bool whole);
+bool ring_succ_insert(struct ring *r, const struct contact *c); /* at its place */
+void ring_succ_remove(struct ring *r, uint64_t id);
+void ring_preds_set(struct ring *r, const struct contact *const *extra, unsigned n);
+
+/* ---- ring.c ---- */
+static inline uint64_t ring_self(const struct ring *r) { return r->self->id; }
+static inline bool ring_alone(const struct ring *r) { return r->lo == r->self->id; }
+static inline void ring_wake(struct ring *r, uint64_t at_us)
+{
+	if (at_us < r->due)
+		r->due = at_us;
+}
+bool ring_serving(const struct ring *r);
+void ring_send(struct ring *r, const struct contact *to, struct ring_message *m);      /* fills epoch and life */
+void ring_send_succ(struct ring *r, struct ring_message *m);  /* to succ[0], through via if need be */
+void ring_send_left(struct ring *r, struct ring_message *m);
+void ring_refuse(struct ring *r, const struct contact *to, const struct ring_message *what, enum ring_why why,
+	const struct contact *hint, uint64_t retry_us);
+void ring_reset(struct ring *r); /* drops the membership; state OUT */
+struct epoch ring_epoch_new(struct ring *r);
+
+/* ---- ring_log.c ---- */
+unsigned ring_log_export(const struct ring *r, struct ring_record out[RING_RECORDS_MAX]);
+void ring_log_changed(struct ring *r, bool own); /* our record, or what we pass on */
+void ring_log_flush(struct ring *r);
+void ring_on_log(struct ring *r, const struct contact *from, const struct ring_message *m);
+void ring_log_take(struct ring *r, const struct ring_message *m); /* records of our left neighbour, checked to be from it */
+void ring_on_log_ack(struct ring *r, const struct contact *from, const struct ring_message *m);
+void ring_log_settle(struct ring *r, const struct ring_message *m);
+unsigned ring_log_settled(const struct ring *r, struct ring_settled out[RING_RECORDS_MAX]);
+bool ring_own_settled(const struct ring *r); /* the open change is where it has to be */
+/* Is `from` our left neighbour? RING_WHY_NONE, or why not, with a hint and a time to ask again. */
+enum ring_why ring_left_check(struct ring *r, const struct contact *from, uint64_t life, const struct contact **hint, uint64_t *retry);
+
+/* ---- ring_lease.c ---- */
+void ring_succ_changed(struct ring *r); /* R-LOG-5: succ[0] is another, or reached another way */
+void ring_lease_now(struct ring *r);
+void ring_lease_progress(struct ring *r);
+void ring_on_lease(struct ring *r, const struct contact *from, const struct ring_message *m);
+void ring_on_lease_ack(struct ring *r, const struct contact *from, const struct ring_message *m);
+void ring_on_new_succ(struct ring *r, const struct contact *from, const struct ring_message *m);
+void ring_on_refuse(struct ring *r, const struct contact *from, const struct ring_message *m);
+void ring_on_round(struct ring *r, const struct contact *from, const struct ring_message *m);
+void ring_succ_lost(struct ring *r, uint64_t id);
+void ring_tell_left(struct ring *r, uint64_t instead_of); /* NEW_SUCC */
+
+/* ---- ring_join.c: both sides ---- */
+void ring_join_progress(struct ring *r);
+void ring_join_again(struct ring *r, const struct contact *via, uint64_t deadline_us);
+void ring_on_join(struct ring *r, const struct contact *from, const struct ring_message *m);
+void ring_on_grant(struct ring *r, const struct contact *from, const struct ring_message *m);
+void ring_on_join_refused(struct ring *r, const struct contact *from, const struct ring_message *m);
+void ring_on_status(struct ring *r, const struct contact *from, const struct ring_message *m);
+void ring_join_confirmed(struct ring *r); /* the joiner spoke as a member: R-JOIN-4 */
+void ring_join_abort(struct ring *r);
+void ring_join_next(struct ring *r);      /* opens the next one, if any */
+void ring_grant(struct ring *r);
+void ring_queue_refuse_all(struct ring *r);
+void ring_queue_remove(struct ring *r, uint64_t id);
+void ring_queue_sweep(struct ring *r);
+
+/* ---- ring_reclaim.c: leaves, crashes, force ---- */
+void ring_extend(struct ring *r, enum ring_cause cause, uint64_t bound, const struct ring_record *log, unsigned n);
+void ring_take(struct ring *r);
+bool ring_reclaim_decided(const struct ring *r); /* the left neighbour gets no lease any more */
+void ring_reclaim_progress(struct ring *r);
+void ring_on_status_ack(struct ring *r, const struct contact *from, const struct ring_message *m);
+void ring_on_leave(struct ring *r, const struct contact *from, const struct ring_message *m);
+void ring_on_leave_ack(struct ring *r, const struct contact *from);
+void ring_on_leave_refused(struct ring *r, const struct contact *from, const struct ring_message *m);
+void ring_leave_start(struct ring *r);
+void ring_leave_progress(struct ring *r);
+void ring_trouble_progress(struct ring *r);
+
+/* ---- ring_size.c ---- */
+void ring_count_start(struct ring *r);
+void ring_count_progress(struct ring *r);
+void ring_on_count(struct ring *r, const struct contact *from, const struct ring_message *m);
+void ring_size_progress(struct ring *r);
+void ring_on_size(struct ring *r, const struct ring_message *m);
+void ring_on_size_ack(struct ring *r, const struct ring_message *m);
+bool ring_size_full(struct ring *r); /* max_nodes above RING_EXACT_MAX: too many by the estimate */
+#endif

@@ -1,0 +1,351 @@
+/* Leases: a node may serve its range only while its right neighbour vouches that it will not take the range over. The
+ * owner counts from sending its request and compares before every step; the granter waits T+ from sending its answer:
+ * so the owner has stopped when the granter acts, whatever the messages in between did (R-LEASE-1 to 4).
+ *
+ * The renewal doubles as heartbeat; it carries the log refresh and the predecessor list to the right, and the successor
+ * list and the acks to the left, each only when the other side does not have it yet.
+ *
+ * Who is asked: succ[0]. When that cannot be reached, the one behind it (`via`) is asked to pass the request on: it
+ * does so if succ[0] is its left neighbour (then succ[0] is alive and we are in front of a branch), and answers on its
+ * own behalf when it is not any more (then succ[0] is gone and we have found our new right neighbour). */
+#include "core/ring_internal.h"
+
+/* ---- asking ---- */
+
+void ring_succ_changed(struct ring *r)
+{
+	ring_clear(r, &r->via);
+	r->serial++;
+	r->succ_serial = r->serial;
+	r->acked = r->own_settled = 0;
+	for (unsigned i = 0; i < RING_FAULTS_MAX; i++)
+		r->settled[i] = 0;
+	r->list_known = 0;
+	r->lease_tries = 0;
+	r->lease_next_us = r->now;
+	r->log_next_us = r->now + r->lease / 4;
+}
+
+void ring_lease_now(struct ring *r)
+{
+	if (r->lease_next_us > r->now)
+		r->lease_next_us = r->now;
+}
+
+static void lease_later(struct ring *r, uint64_t in_us)
+{
+	uint64_t least = r->lease / 256, most = r->lease / 4;
+	r->lease_next_us = r->now + (in_us < least ? least : in_us > most ? most : in_us);
+}
+
+static void send_lease(struct ring *r)
+{
+	struct ring_record out[RING_RECORDS_MAX];
+	uint64_t seq = ++r->lease_seq;
+	struct ring_message m = {.kind = RING_LEASE, .seq = seq, .serial = r->serial, .version = r->list_known,
+		.records = out, .pred = r->pred, .pred_n = r->pred_n};
+	if (r->acked < r->serial) {
+		m.record_n = ring_log_export(r, out);
+		r->log_due = false;
+		r->log_next_us = r->now + r->lease / 4;
+	} else {
+		m.pred_n = 0;
+	}
+	r->lease_sent[seq % RING_SENT_MAX] = r->now;
+	if (r->via && r->lease_tries % 4 == 3)
+		ring_send(r, r->succ[0], &m); /* perhaps it can be reached again */
+	ring_send_succ(r, &m);
+	r->lease_tries++;
+	lease_later(r, ring_serving(r) ? r->lease / 4 : r->lease / 8);
+}
+
+/* The one behind `id` in the list is to pass things on, or nobody. */
+static void via_next(struct ring *r, uint64_t id)
+{
+	unsigned i = 0;
+	while (i < r->succ_n && r->succ[i]->id != id)
+		i++;
+	const struct contact *next = i + 1 < r->succ_n ? r->succ[i + 1] : NULL;
+	ring_put(r, &r->via, next);
+	r->via_seq = r->lease_seq;
+}
+
+void ring_succ_lost(struct ring *r, uint64_t id)
+{
+	if (r->state != RING_IN || !r->succ_n)
+		return;
+	bool is_via = r->via && r->via->id == id, is_first = r->succ[0]->id == id;
+	if (is_via || (is_first && !r->via))
+		via_next(r, id);
+	else if (!is_first)
+		return;
+	lease_later(r, r->lease_tries < 4 ? r->lease / 256 : r->lease / 8);
+}
+
+static void round_start(struct ring *r)
+{
+	if (r->now < r->round_next_us || (r->passed_origin < ring_self(r) && r->passed_us && r->now - r->passed_us < r->lease / 2))
+		return;
+	struct ring_message m = {.kind = RING_ROUND, .id = ring_self(r), .seq = ++r->round_seq};
+	r->round_sent = r->now;
+	r->round_next_us = r->now + r->lease / 2;
+	ring_send_succ(r, &m);
+}
+
+void ring_lease_progress(struct ring *r)
+{
+	if (!r->succ_n || ring_alone(r))
+		return;
+	if (ring_serving(r))
+		ring_wake(r, r->lease_end);
+	else if (r->no_lease_us && r->now - r->no_lease_us < r->lease / 2)
+		round_start(r);
+	if (r->now >= r->lease_next_us) {
+		if (r->lease_tries == 2 && !r->via)
+			via_next(r, r->succ[0]->id); /* silent: does the next one know better? */
+		send_lease(r);
+	}
+	ring_wake(r, r->lease_next_us);
+}
+
+/* ---- granting ---- */
+
+/* R-LEASE-2, second clause: we are taking over what lies between, and nobody there serves any more. */
+static bool next_left(const struct ring *r, const struct contact *from)
+{
+	return r->state == RING_IN && r->change.kind == RING_INTENT_EXTEND && r->change.bound == from->id &&
+	       from->id != ring_self(r);
+}
+
+/* R-LEASE-3 */
+static uint64_t lease_to_give(const struct ring *r)
+{
+	uint64_t limit = r->lease_end + r->lease;
+	uint64_t us = limit > r->now ? limit - r->now : 0;
+	us = us < r->lease ? us : r->lease;
+	return us < r->lease / 4 ? 0 : us;
+}
+
+static void send_lease_ack(struct ring *r, const struct contact *to, const struct ring_message *rq, uint64_t us, bool left)
+{
+	struct ring_settled settled[RING_RECORDS_MAX];
+	struct ring_message m = {.kind = RING_LEASE_ACK, .seq = rq->seq, .ms = (uint32_t)(us / 1000), .version = r->list_version};
+	if (left) {
+		m.serial = r->left_serial;
+		m.settled = settled;
+		m.settled_n = ring_log_settled(r, settled);
+		r->ack_due = false;
+	}
+	if (rq->version != r->list_version) {
+		m.succ = r->succ;
+		m.succ_n = r->succ_n;
+		m.whole = r->succ_whole;
+	}
+	if (left)
+		ring_send_left(r, &m);
+	else
+		ring_send(r, to, &m);
+}
+
+/* Remembers the nearest member to our left that is alive but not our left neighbour: R-FORCE. */
+static void note_asker(struct ring *r, const struct contact *from)
+{
+	uint64_t mask = r->cfg.mask, self = ring_self(r);
+	bool stale = !r->asker || r->now - r->asker_us > r->lease;
+	if (stale || ids_cw(from->id, self, mask) <= ids_cw(r->asker->id, self, mask))
+		if (ring_put(r, &r->asker, from))
+			r->asker_us = r->now;
+}
+
+void ring_on_lease(struct ring *r, const struct contact *from, const struct ring_message *m)
+{
+	const struct contact *hint;
+	uint64_t retry;
+	enum ring_why why = ring_left_check(r, from, m->life, &hint, &retry);
+	bool left = !why;
+	if (why && next_left(r, from))
+		why = RING_WHY_NONE;
+	if (why == RING_WHY_ELSEWHERE)
+		note_asker(r, from);
+	if (left) {
+		r->left_lost = false;
+		if (ring_serving(r)) {
+			ring_join_confirmed(r);
+			if (m->record_n)
+				ring_log_take(r, m);
+		}
+	}
+	uint64_t us = lease_to_give(r);
+	if (!why && !us)
+		why = RING_WHY_NO_LEASE;
+	if (why) {
+		ring_refuse(r, from, m, why, hint, retry);
+		return;
+	}
+	if (r->grant_end < r->now + r->lease_plus)
+		r->grant_end = r->now + r->lease_plus;
+	send_lease_ack(r, from, m, us, left);
+}
+
+/* ---- answers ---- */
+
+/* A member that we asked to pass a request on answers for itself: it is our right neighbour. */
+static bool adopt_via(struct ring *r, const struct contact *from, const struct ring_message *m)
+{
+	if (!r->via || from->id != r->via->id || r->passed_on || m->seq <= r->via_seq)
+		return false;
+	uint64_t d = ids_cw(ring_self(r), from->id, r->cfg.mask);
+	while (r->succ_n && ids_cw(ring_self(r), r->succ[0]->id, r->cfg.mask) < d)
+		ring_succ_remove(r, r->succ[0]->id);
+	if (!ring_succ_insert(r, from))
+		return false;
+	ring_succ_changed(r);
+	return true;
+}
+
+void ring_on_lease_ack(struct ring *r, const struct contact *from, const struct ring_message *m)
+{
+	if (r->state != RING_IN || !r->succ_n || m->seq > r->lease_seq || r->lease_seq - m->seq >= RING_SENT_MAX)
+		return;
+	bool adopted = from->id != r->succ[0]->id && adopt_via(r, from, m);
+	if (from->id != r->succ[0]->id)
+		return;
+	uint64_t sent = r->lease_sent[m->seq % RING_SENT_MAX], us = (uint64_t)m->ms * 1000;
+	us = us < r->lease ? us : r->lease;
+	if (r->lease_end < sent + us)
+		r->lease_end = sent + us;
+	if (!adopted)
+		r->lease_next_us = sent + us / 2;
+	r->lease_tries = 0;
+	r->no_lease_us = 0;
+	if (r->via && !r->passed_on)
+		ring_clear(r, &r->via);
+	if (m->version != r->list_known && ring_succ_set(r, from, m->succ, m->succ_n, m->whole))
+		r->list_known = m->version;
+	ring_log_settle(r, m);
+	if (r->acked < r->serial && !adopted)
+		r->log_due = true;
+}
+
+static void refused_elsewhere(struct ring *r, const struct contact *from, const struct ring_message *m)
+{
+	uint64_t mask = r->cfg.mask;
+	const struct contact *h = m->who;
+	lease_later(r, (uint64_t)m->ms * 1000);
+	if (!h || h->id & ~mask || ring_dead_has(r, h) || !ids_in_oo(h->id, ring_self(r), from->id, mask))
+		return;
+	if (ids_in_oo(h->id, ring_self(r), r->succ[0]->id, mask)) {
+		if (ring_succ_insert(r, h))
+			ring_succ_changed(r);
+	} else if (r->via && r->via->id == from->id && h->id != r->succ[0]->id && ring_succ_insert(r, h)) {
+		ring_put(r, &r->via, h); /* it stands between the two: it may know succ[0] */
+		r->via_seq = r->lease_seq;
+		lease_later(r, 0);
+	}
+}
+
+static void refused_not_member(struct ring *r, const struct contact *from)
+{
+	ring_dead_add(r, from, r->lease);
+	if (r->via && r->via->id == from->id) {
+		via_next(r, from->id);
+	} else if (r->succ_n > 1) {
+		ring_succ_remove(r, from->id);
+		ring_succ_changed(r);
+	}
+	lease_later(r, r->lease_tries < 4 ? 0 : r->lease / 8);
+}
+
+void ring_on_refuse(struct ring *r, const struct contact *from, const struct ring_message *m)
+{
+	if (m->what == RING_JOIN) {
+		ring_on_join_refused(r, from, m);
+		return;
+	}
+	if (m->what == RING_LEAVE) {
+		ring_on_leave_refused(r, from, m);
+		return;
+	}
+	if (r->state != RING_IN || !r->succ_n || ring_alone(r) ||
+	    (from->id != r->succ[0]->id && !(r->via && r->via->id == from->id)))
+		return;
+	switch (m->why) {
+	case RING_WHY_ELSEWHERE: refused_elsewhere(r, from, m); break;
+	case RING_WHY_NOT_MEMBER: refused_not_member(r, from); break;
+	case RING_WHY_RECLAIMED:
+		/* While our lease runs nobody can have taken us over: then it is stale, or a lie. */
+		if (!ring_serving(r) && epoch_cmp(m->epoch, r->epoch) >= 0)
+			ring_join_again(r, from, r->now + 10 * r->lease);
+		else
+			lease_later(r, r->lease / 8);
+		break;
+	case RING_WHY_NO_LEASE:
+		r->no_lease_us = r->now;
+		lease_later(r, r->lease / 8);
+		break;
+	default: lease_later(r, (uint64_t)m->ms * 1000); break;
+	}
+}
+
+/* ---- hints about the right neighbour ---- */
+
+void ring_tell_left(struct ring *r, uint64_t instead_of)
+{
+	struct ring_message m = {.kind = RING_NEW_SUCC, .id = instead_of};
+	if (r->left)
+		ring_send_left(r, &m);
+}
+
+/* R-SUCC-1 */
+void ring_on_new_succ(struct ring *r, const struct contact *from, const struct ring_message *m)
+{
+	uint64_t mask = r->cfg.mask, self = ring_self(r), d = ids_cw(self, from->id, mask);
+	if (r->state != RING_IN || ring_alone(r))
+		return;
+	ring_dead_del(r, from->id);
+	const struct contact *first = r->succ_n ? r->succ[0] : NULL;
+	if (first && first->id == from->id) {
+		if (!r->passed_on)
+			ring_clear(r, &r->via);
+		ring_lease_now(r);
+		return;
+	}
+	const struct contact *via = r->passed_on ? ring_hold(r, r->speaker) : NULL;
+	bool take = !first || ids_in_oo(from->id, self, first->id, mask) || m->id == first->id || ring_dead_has(r, first);
+	const struct contact *gone = m->id != from->id ? ring_known(r, m->id) : NULL;
+	if (gone)
+		ring_dead_add(r, gone, 2 * r->lease);
+	while (take && r->succ_n && ids_cw(self, r->succ[0]->id, mask) < d)
+		ring_succ_remove(r, r->succ[0]->id);
+	if (ring_succ_insert(r, from) && take) {
+		ring_succ_changed(r);
+		ring_put(r, &r->via, via);
+		r->via_seq = r->lease_seq;
+	}
+	ring_drop(r, via);
+}
+
+/* ---- R-LEASE-6: everybody lost the lease ---- */
+
+void ring_on_round(struct ring *r, const struct contact *from, const struct ring_message *m)
+{
+	if (r->state != RING_IN || ring_alone(r) || ring_serving(r) || ring_reclaim_decided(r) || !r->succ_n)
+		return;
+	bool next = r->log_n && r->log[0].lo == from->id && r->now >= r->grant_end;
+	if (from->id != r->lo && !next)
+		return;
+	if (m->id == ring_self(r)) {
+		if (m->seq == r->round_seq && r->now < r->round_sent + r->lease)
+			r->lease_end = r->round_sent + r->lease;
+		return;
+	}
+	if (m->id == r->passed_origin && m->seq == r->passed_seq)
+		return;
+	r->passed_origin = m->id;
+	r->passed_seq = m->seq;
+	r->passed_us = r->now;
+	if (r->grant_end < r->now + r->lease_plus && from->id == r->lo)
+		r->grant_end = r->now + r->lease_plus;
+	struct ring_message on = {.kind = RING_ROUND, .id = m->id, .seq = m->seq};
+	ring_send_succ(r, &on);
+}

@@ -1,0 +1,230 @@
+/* The log, the one mechanism under join, leave and reclaim: what a node owns and is about to change is remembered by its
+ * first f right neighbours. A node sends its own record and the log it keeps for its left to its right neighbour
+ * whenever one of them changes; so a record travels f nodes to the right and no further.
+ *
+ * Acks travel back along the same way, one per record and version: "this record is where it has to be". They are kept
+ * per record and not per message on purpose. If a message were acked as a whole, each of four neighbours in a ring of
+ * four could wait for the next one to ack what in the end waits for the first.
+ *
+ * Only what the current right neighbour acks counts, and only for what was sent since it is that (R-LOG-4, R-LOG-5). */
+#include <string.h>
+
+#include "core/ring_internal.h"
+
+static struct ring_record own_record(const struct ring *r)
+{
+	const struct ring_change *c = &r->change;
+	struct ring_record rec = {.who = r->self, .life = r->life, .lo = r->lo, .version = r->version, .epoch = r->epoch};
+	if (c->kind == RING_INTENT_JOIN && !c->counting && !(c->granted && c->old == ring_self(r))) {
+		/* granted or not, until the joiner has confirmed: R-JOIN-4 */
+		rec.lo = c->granted ? c->old : r->lo;
+		rec.intent = RING_INTENT_JOIN;
+		rec.joiner = c->who;
+		rec.joiner_nonce = c->nonce;
+	} else if (c->kind == RING_INTENT_EXTEND) {
+		rec.intent = RING_INTENT_EXTEND;
+		rec.bound = c->bound;
+	}
+	return rec;
+}
+
+/* The first entry of our log that is passed on, and how many are. */
+static unsigned pass_range(const struct ring *r, unsigned *first)
+{
+	const struct ring_change *c = &r->change;
+	*first = c->kind == RING_INTENT_JOIN && c->granted && c->old != ring_self(r);
+	unsigned n = 0;
+	for (unsigned i = *first; i < r->log_n && n + 1 < r->faults; i++, n++)
+		if (!r->succ_n || r->log[i].who->id == r->succ[0]->id)
+			break;
+	return n;
+}
+
+unsigned ring_log_export(const struct ring *r, struct ring_record out[RING_RECORDS_MAX])
+{
+	unsigned first, n = pass_range(r, &first);
+	out[0] = own_record(r);
+	memcpy(out + 1, r->log + first, n * sizeof *out);
+	return n + 1;
+}
+
+/* What is not passed on is where it has to be as soon as it is here. */
+static void settle_rest(struct ring *r)
+{
+	unsigned first, n = pass_range(r, &first);
+	for (unsigned i = 0; i < r->log_n; i++)
+		if ((i < first || i >= first + n) && r->settled[i] < r->log[i].version) {
+			r->settled[i] = r->log[i].version;
+			r->ack_due = true;
+		}
+}
+
+void ring_log_changed(struct ring *r, bool own)
+{
+	r->serial++;
+	if (own) {
+		r->version = r->serial;
+		r->change.version = r->version;
+	}
+	r->log_due = true;
+}
+
+bool ring_own_settled(const struct ring *r)
+{
+	return ring_alone(r) || (r->change.kind == RING_INTENT_EXTEND && r->change.bound == ring_self(r)) ||
+	       r->own_settled >= r->change.version;
+}
+
+/* ---- from the left ---- */
+
+enum ring_why ring_left_check(struct ring *r, const struct contact *from, uint64_t life, const struct contact **hint,
+	uint64_t *retry)
+{
+	*hint = NULL;
+	*retry = r->lease / 8;
+	if (r->state == RING_LEAVING) {
+		*retry = r->lease / 32;
+		return RING_WHY_LEAVING;
+	}
+	if (r->state != RING_IN)
+		return RING_WHY_NOT_MEMBER;
+	if (from->id == r->lo) {
+		if (ring_reclaim_decided(r))
+			return RING_WHY_BUSY;
+		if (r->log_n && r->log[0].life && life && r->log[0].life != life)
+			return life > r->log[0].life ? RING_WHY_RECLAIMED : RING_WHY_BUSY;
+		return RING_WHY_NONE;
+	}
+	if (ring_alone(r) || ids_in_oo(from->id, r->lo, ring_self(r), r->cfg.mask))
+		return ring_serving(r) ? RING_WHY_RECLAIMED : RING_WHY_NO_LEASE;
+	if (r->change.kind == RING_INTENT_JOIN && r->change.granted) {
+		*retry = r->lease / 64;
+		return RING_WHY_BUSY;
+	}
+	*hint = r->left;
+	if (r->grant_end > r->now && r->left_lost)
+		*retry = r->grant_end - r->now;
+	return RING_WHY_ELSEWHERE;
+}
+
+static bool same_record(const struct ring_record *a, const struct ring_record *b)
+{
+	return a->who->id == b->who->id && a->who->incarnation == b->who->incarnation && a->life == b->life &&
+	       a->version == b->version && a->lo == b->lo && a->intent == b->intent;
+}
+
+void ring_log_take(struct ring *r, const struct ring_message *m)
+{
+	unsigned n = ring_records_sound(r, m->records, m->record_n, r->lo), had = r->log_n;
+	if (!n)
+		return;
+	const struct ring_record *new = &m->records[0];
+	bool known = had && r->log[0].life;
+	if (known && (new->life < r->log[0].life || (new->life == r->log[0].life && m->serial < r->left_serial)))
+		return;
+	uint64_t settled[RING_FAULTS_MAX] = {0};
+	bool changed = n != had && (n < had ? n : had) + 1 < r->faults;
+	for (unsigned i = 0; i < n; i++) {
+		bool same = i < had && same_record(&r->log[i], &m->records[i]);
+		settled[i] = i < had && r->log[i].who->id == m->records[i].who->id && r->log[i].life == m->records[i].life
+				     ? r->settled[i] : 0;
+		changed |= !same && i + 1 < r->faults;
+	}
+	if (!ring_records_put(r, r->log, &r->log_n, m->records, n))
+		return;
+	memcpy(r->settled, settled, sizeof settled);
+	r->left_serial = m->serial;
+	ring_put(r, &r->left, r->log[0].who);
+	ring_preds_set(r, m->pred, m->pred_n);
+	if (changed)
+		ring_log_changed(r, false);
+	settle_rest(r);
+	r->ack_due = true;
+}
+
+void ring_on_log(struct ring *r, const struct contact *from, const struct ring_message *m)
+{
+	const struct contact *hint;
+	uint64_t retry;
+	enum ring_why why = ring_left_check(r, from, m->life, &hint, &retry);
+	if (!why && !ring_serving(r))
+		why = RING_WHY_NO_LEASE;
+	if (why) {
+		ring_refuse(r, from, m, why, hint, retry);
+		return;
+	}
+	ring_join_confirmed(r);
+	ring_log_take(r, m);
+}
+
+unsigned ring_log_settled(const struct ring *r, struct ring_settled out[RING_RECORDS_MAX])
+{
+	unsigned n = 0;
+	for (unsigned i = 0; i < r->log_n; i++)
+		if (r->settled[i] >= r->log[i].version)
+			out[n++] = (struct ring_settled){r->log[i].who->id, r->settled[i]};
+	return n;
+}
+
+/* ---- from the right ---- */
+
+void ring_log_settle(struct ring *r, const struct ring_message *m)
+{
+	if (m->serial < r->succ_serial || m->serial > r->serial)
+		return;
+	if (m->serial > r->acked)
+		r->acked = m->serial;
+	for (unsigned i = 0; i < m->settled_n; i++) {
+		const struct ring_settled *s = &m->settled[i];
+		if (s->id == ring_self(r) && s->version <= r->version && s->version > r->own_settled)
+			r->own_settled = s->version;
+		for (unsigned k = 0; k < r->log_n; k++)
+			if (r->log[k].who->id == s->id && s->version > r->settled[k] && s->version <= r->log[k].version) {
+				r->settled[k] = s->version;
+				r->ack_due = true;
+			}
+	}
+}
+
+void ring_on_log_ack(struct ring *r, const struct contact *from, const struct ring_message *m)
+{
+	if (r->state == RING_IN && r->succ_n && from->id == r->succ[0]->id)
+		ring_log_settle(r, m);
+}
+
+/* ---- both ways, at the end of a step ---- */
+
+static void send_log(struct ring *r)
+{
+	struct ring_record out[RING_RECORDS_MAX];
+	struct ring_message m = {.kind = RING_LOG, .serial = r->serial, .records = out, .pred = r->pred, .pred_n = r->pred_n};
+	m.record_n = ring_log_export(r, out);
+	ring_send_succ(r, &m);
+	r->log_due = false;
+	r->log_next_us = r->now + r->lease / 4;
+}
+
+static void send_ack(struct ring *r)
+{
+	struct ring_settled settled[RING_RECORDS_MAX];
+	struct ring_message m = {.kind = RING_LOG_ACK, .serial = r->left_serial, .settled = settled};
+	m.settled_n = ring_log_settled(r, settled);
+	ring_send_left(r, &m);
+	r->ack_due = false;
+}
+
+void ring_log_flush(struct ring *r)
+{
+	if (r->state != RING_IN)
+		return;
+	settle_rest(r);
+	if (r->succ_n && !ring_alone(r)) {
+		bool waits = r->acked < r->serial || (r->change.kind && !r->change.counting && !ring_own_settled(r));
+		if (r->log_due || (waits && r->now >= r->log_next_us))
+			send_log(r);
+		if (waits)
+			ring_wake(r, r->log_next_us);
+	}
+	if (r->ack_due && r->left && r->log_n && ring_serving(r))
+		send_ack(r);
+}

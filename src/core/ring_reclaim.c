@@ -1,0 +1,411 @@
+/* How a range comes to its right neighbour: handed over by a leaver, or reclaimed when the lease of a dead node has run
+ * out. Both are one change, EXTEND: logged at the right like a join, then carried out in one step (R-TAKE). The bound is
+ * exact, it comes from the record that the dead node logged with us; with a join open in that record the joiner is asked
+ * first whether it got in (R-CRASH-3).
+ *
+ * When nobody is left who knows the bound (more than f neighbours died, or the only other member) the range is forced:
+ * up to the nearest member to the left that still speaks, or the whole ring, in a new epoch (R-FORCE). So a node whose
+ * neighbourhood vanished ends as a ring of its own, never stuck. */
+#include <string.h>
+
+#include "core/ring_internal.h"
+
+static void change_drop(struct ring *r)
+{
+	struct ring_change *c = &r->change;
+	ring_drop(r, c->who);
+	ring_drop(r, c->left);
+	ring_records_clear(r, c->log, &c->log_n);
+	*c = (struct ring_change){0};
+}
+
+/* ---- EXTEND ---- */
+
+bool ring_reclaim_decided(const struct ring *r) { return r->ask.who || r->change.kind == RING_INTENT_EXTEND; }
+
+void ring_extend(struct ring *r, enum ring_cause cause, uint64_t bound, const struct ring_record *log, unsigned n)
+{
+	struct ring_change c = {.kind = RING_INTENT_EXTEND, .cause = cause, .bound = bound, .epoch = r->epoch};
+	if (bound == ring_self(r))
+		n = 0;
+	if (!ring_records_put(r, c.log, &c.log_n, log, n))
+		return;
+	if (r->log_n && cause != CAUSE_FORCE)
+		c.epoch = r->log[0].epoch;
+	c.who = ring_hold(r, r->left);
+	c.left = ring_hold(r, c.log_n ? c.log[0].who : ring_known(r, bound));
+	change_drop(r);
+	ring_clear(r, &r->ask.who);
+	r->change = c;
+	ring_log_changed(r, true);
+	if (c.left && bound != ring_self(r)) { /* it may need a lease from us before it can ack this very change: R-LEASE-5 */
+		struct ring_message m = {.kind = RING_NEW_SUCC, .id = r->lo};
+		ring_send(r, c.left, &m);
+	}
+}
+
+/* R-TAKE */
+void ring_take(struct ring *r)
+{
+	struct ring_change *c = &r->change;
+	uint64_t had = r->lo;
+	enum ring_cause cause = c->cause;
+	const struct contact *who = ring_hold(r, c->who);
+	bool forced = cause == CAUSE_FORCE || (cause == CAUSE_CRASH && c->bound == ring_self(r));
+	/* An epoch is divided by joins and never grows: what two of them meet in is a third. */
+	if (forced || epoch_cmp(c->epoch, r->epoch))
+		r->epoch = ring_epoch_new(r);
+	r->lo = c->bound;
+	ring_records_clear(r, r->log, &r->log_n);
+	memcpy(r->log, c->log, sizeof r->log);
+	r->log_n = c->log_n;
+	c->log_n = 0;
+	ring_put(r, &r->left, r->lo == ring_self(r) ? NULL : c->left);
+	change_drop(r);
+	memset(r->settled, 0, sizeof r->settled);
+	r->left_serial = 0;
+	r->left_lost = r->left_gone = r->left_far = r->ack_due = false;
+	r->orphan_us = 0;
+	r->grant_end = r->now + r->lease_plus;
+	ring_clear(r, &r->asker);
+	if (who && who->id != ring_self(r)) {
+		if (cause == CAUSE_CRASH || cause == CAUSE_FORCE)
+			ring_dead_add(r, who, 2 * r->lease);
+		ring_succ_remove(r, who->id);
+	}
+	if (ring_alone(r)) {
+		while (r->succ_n)
+			ring_succ_remove(r, r->succ[0]->id);
+		ring_clear(r, &r->via);
+	}
+	ring_preds_set(r, NULL, 0);
+	ring_log_changed(r, true);
+	r->told.forced |= forced;
+	ring_tell_left(r, had);
+	if (cause == CAUSE_LEAVE && who) {
+		struct ring_message m = {.kind = RING_LEAVE_ACK};
+		ring_send(r, who, &m);
+	}
+	ring_drop(r, who);
+}
+
+/* ---- crash: R-CRASH ---- */
+
+/* What our log says to the left of `bound`. */
+static const struct ring_record *log_from(const struct ring *r, uint64_t bound, unsigned *n)
+{
+	for (unsigned i = 1; i < r->log_n; i++)
+		if (r->log[i].who->id == bound) {
+			*n = r->log_n - i;
+			return &r->log[i];
+		}
+	*n = 0;
+	return NULL;
+}
+
+static void extend_to(struct ring *r, enum ring_cause cause, uint64_t bound)
+{
+	unsigned n;
+	const struct ring_record *log = log_from(r, bound, &n);
+	ring_extend(r, cause, bound, log, n);
+}
+
+static void reclaim_start(struct ring *r)
+{
+	if (!r->log_n)
+		return; /* ring_trouble_progress */
+	const struct ring_record *d = &r->log[0];
+	enum ring_cause cause = r->left_gone ? CAUSE_RESTART : CAUSE_CRASH;
+	uint64_t bound = d->intent == RING_INTENT_EXTEND ? d->bound : d->lo;
+	bool two = bound == ring_self(r), serving = ring_serving(r); /* two: our right neighbour is the dead one itself */
+	if (!two && !serving)
+		return;
+	if (d->intent == RING_INTENT_JOIN) {
+		if (ring_put(r, &r->ask.who, d->joiner)) {
+			r->ask.nonce = d->joiner_nonce;
+			r->ask.since_us = r->now;
+			r->ask.next_us = r->now;
+		}
+		return;
+	}
+	if (two && cause == CAUSE_CRASH && serving)
+		return; /* it still grants: it lives */
+	extend_to(r, cause, bound);
+}
+
+static void ask_progress(struct ring *r)
+{
+	struct ring_ask *a = &r->ask;
+	uint64_t from = r->grant_end > a->since_us ? r->grant_end : a->since_us, until = from + r->lease_plus;
+	if (r->now > until && (ring_serving(r) || r->log[0].lo == ring_self(r))) {
+		/* Silent, and without a lease by now. Had it changed its range, the dead node had told us if f >= 2: R-CRASH-4 */
+		extend_to(r, r->faults < 2 ? CAUSE_FORCE : r->left_gone ? CAUSE_RESTART : CAUSE_CRASH, r->log[0].lo);
+		return;
+	}
+	if (r->now >= a->next_us) {
+		struct ring_message m = {.kind = RING_STATUS, .id = r->lo, .nonce = a->nonce};
+		a->next_us = r->now + r->lease / 8;
+		ring_send(r, a->who, &m);
+	}
+	ring_wake(r, a->next_us);
+}
+
+void ring_on_status_ack(struct ring *r, const struct contact *from, const struct ring_message *m)
+{
+	if (!r->ask.who || from->id != r->ask.who->id || m->id != r->lo || m->nonce != r->ask.nonce || !r->log_n)
+		return;
+	enum ring_cause cause = r->left_gone ? CAUSE_RESTART : CAUSE_CRASH;
+	if (!m->yes) {
+		extend_to(r, cause, r->log[0].lo);
+		return;
+	}
+	unsigned n = ring_records_sound(r, m->records, m->record_n, from->id);
+	if (n)
+		ring_extend(r, cause, from->id, m->records, n);
+}
+
+/* ---- what the open change waits for, and which is next ---- */
+
+static void join_step(struct ring *r)
+{
+	struct ring_change *c = &r->change;
+	uint64_t patience = r->lease / 2 + r->lease / 8;
+	if (c->granted) {
+		if (r->now >= r->grant_end || r->left_gone) { /* R-JOIN-5 */
+			uint64_t old = c->old;
+			ring_extend(r, CAUSE_BACK, old, r->log_n ? r->log + 1 : NULL, r->log_n ? r->log_n - 1 : 0);
+		} else {
+			ring_wake(r, r->grant_end);
+		}
+	} else if (r->now - c->heard_us > patience || r->leave_wanted) {
+		ring_join_abort(r);
+	} else if (c->counting) {
+		ring_count_progress(r);
+	} else if (ring_own_settled(r) && ring_serving(r)) {
+		ring_grant(r);
+	}
+	if (c->kind == RING_INTENT_JOIN && !c->granted)
+		ring_wake(r, c->heard_us + patience + 1);
+}
+
+void ring_reclaim_progress(struct ring *r)
+{
+	struct ring_change *c = &r->change;
+	if (c->kind == RING_INTENT_JOIN) {
+		join_step(r);
+	} else if (c->kind == RING_INTENT_EXTEND) {
+		if (ring_own_settled(r) && (ring_serving(r) || c->bound == ring_self(r)))
+			ring_take(r);
+	} else if (r->ask.who) {
+		ask_progress(r);
+	} else if (!ring_alone(r) && (r->now >= r->grant_end || r->left_gone)) {
+		reclaim_start(r);
+	} else if (!ring_alone(r)) {
+		ring_wake(r, r->grant_end);
+	}
+	if (!c->kind && !r->ask.who) {
+		if (r->leave_wanted)
+			ring_leave_start(r);
+		else
+			ring_join_next(r);
+	}
+}
+
+/* ---- leave: the right neighbour's side ---- */
+
+static enum ring_why leave_judge(struct ring *r, const struct contact *from)
+{
+	if (r->state != RING_IN)
+		return r->state == RING_LEAVING ? RING_WHY_LEAVING : RING_WHY_NOT_MEMBER;
+	if (from->id != r->lo)
+		return RING_WHY_ELSEWHERE;
+	if (r->change.kind == RING_INTENT_EXTEND)
+		return RING_WHY_BUSY;
+	if (r->change.kind == RING_INTENT_JOIN && !r->change.granted)
+		return RING_WHY_BUSY;
+	return RING_WHY_NONE;
+}
+
+void ring_on_leave(struct ring *r, const struct contact *from, const struct ring_message *m)
+{
+	struct ring_message ack = {.kind = RING_LEAVE_ACK};
+	enum ring_why why = leave_judge(r, from);
+	unsigned n = ring_records_sound(r, m->records, 1, from->id);
+	bool mutual = r->state == RING_LEAVING && from->id == r->lo && r->succ_n && r->succ[0]->id == from->id;
+	bool inside = r->state == RING_IN && (ring_alone(r) || ids_in_oo(from->id, r->lo, ring_self(r), r->cfg.mask));
+	if (mutual || inside) { /* nobody is left to take over, or it was done already */
+		ring_send(r, from, &ack);
+		return;
+	}
+	/* A leaver that says its bound is ours has not taken us over and never will: in a ring of two no lease is needed. */
+	if (!why && n && !ring_serving(r) && m->records[0].lo != ring_self(r))
+		why = RING_WHY_NO_LEASE;
+	if (why) {
+		if (why == RING_WHY_BUSY)
+			r->hold_joins_us = r->now + r->lease / 8;
+		ring_refuse(r, from, m, why, why == RING_WHY_ELSEWHERE ? r->left : NULL, r->lease / 64);
+		return;
+	}
+	if (!n || m->records[0].intent || (r->log_n && r->log[0].life && r->log[0].life != m->life))
+		return;
+	ring_join_confirmed(r);
+	ring_clear(r, &r->ask.who);
+	ring_preds_set(r, m->pred, m->pred_n);
+	n = ring_records_sound(r, m->records + 1, m->record_n - 1, m->records[0].lo);
+	ring_extend(r, CAUSE_LEAVE, m->records[0].lo, m->records + 1, n);
+	if (r->change.kind == RING_INTENT_EXTEND)
+		r->change.epoch = m->records[0].epoch;
+}
+
+/* ---- leave: the leaver's side ---- */
+
+void ring_leave(struct ring *r)
+{
+	if (r->state == RING_IN) {
+		r->leave_wanted = true;
+		r->leave_deadline = r->now + 3 * r->lease;
+		ring_timer(r);
+	} else if (r->state == RING_JOINING || r->state == RING_OUT) {
+		ring_reset(r);
+		r->state = RING_LEFT;
+		r->told.left_ring = true;
+		ring_timer(r);
+	}
+}
+
+static void left(struct ring *r)
+{
+	ring_reset(r);
+	r->state = RING_LEFT;
+	r->told.left_ring = true;
+}
+
+void ring_leave_start(struct ring *r)
+{
+	if (ring_alone(r)) {
+		left(r);
+		return;
+	}
+	r->state = RING_LEAVING;
+	r->leave_at = 0;
+	r->leave_refused = 0;
+	r->leave_next_us = r->now;
+	r->leave_deadline = r->now + 2 * r->lease;
+	ring_queue_refuse_all(r);
+}
+
+void ring_leave_progress(struct ring *r)
+{
+	bool nobody = r->leave_refused == (UINT64_C(1) << r->succ_n) - 1;
+	if (r->now >= r->leave_deadline || (nobody && r->now + r->lease * 3 / 2 >= r->leave_deadline)) {
+		left(r);
+		return;
+	}
+	if (r->succ_n && r->now >= r->leave_next_us) {
+		struct ring_record out[RING_RECORDS_MAX];
+		struct ring_message m = {.kind = RING_LEAVE, .records = out, .pred = r->pred, .pred_n = r->pred_n};
+		m.record_n = ring_log_export(r, out);
+		if (m.record_n <= r->log_n) { /* what is never passed on in a log goes along here */
+			m.record_n = 1 + r->log_n;
+			memcpy(out + 1, r->log, r->log_n * sizeof *out);
+		}
+		r->leave_next_us = r->now + r->lease / 32;
+		ring_send(r, r->succ[r->leave_at % r->succ_n], &m);
+	}
+	ring_wake(r, r->leave_next_us);
+	ring_wake(r, r->leave_deadline);
+}
+
+void ring_on_leave_ack(struct ring *r, const struct contact *from)
+{
+	if (r->state != RING_LEAVING)
+		return;
+	for (unsigned i = 0; i < r->succ_n; i++)
+		if (r->succ[i]->id == from->id) {
+			left(r);
+			return;
+		}
+}
+
+void ring_on_leave_refused(struct ring *r, const struct contact *from, const struct ring_message *m)
+{
+	if (r->state != RING_LEAVING || !r->succ_n || r->succ[r->leave_at % r->succ_n]->id != from->id)
+		return;
+	unsigned at = r->leave_at % r->succ_n;
+	r->leave_next_us = r->now + ((uint64_t)m->ms * 1000 < r->lease ? (uint64_t)m->ms * 1000 : r->lease);
+	switch (m->why) {
+	case RING_WHY_ELSEWHERE:
+		if (m->who && ids_in_oo(m->who->id, ring_self(r), from->id, r->cfg.mask) && ring_succ_insert(r, m->who)) {
+			r->leave_refused = 0;
+			for (r->leave_at = 0; r->succ[r->leave_at]->id != m->who->id;)
+				r->leave_at++;
+		}
+		break;
+	case RING_WHY_LEAVING:
+	case RING_WHY_NOT_MEMBER:
+		r->leave_refused |= UINT64_C(1) << at;
+		r->leave_at = (at + 1) % r->succ_n;
+		if (r->leave_at)
+			r->leave_next_us = r->now;
+		break;
+	default: break;
+	}
+}
+
+/* ---- trouble: R-FORCE ---- */
+
+static void force_alone(struct ring *r)
+{
+	ring_clear(r, &r->ask.who);
+	ring_extend(r, CAUSE_FORCE, ring_self(r), NULL, 0);
+	if (r->change.kind == RING_INTENT_EXTEND && r->change.bound == ring_self(r))
+		ring_take(r);
+}
+
+/* The left neighbour is silent, and nobody told us its bound. */
+static void orphan_progress(struct ring *r)
+{
+	if (r->log_n || r->change.kind || r->now < r->grant_end) {
+		r->orphan_us = 0;
+		return;
+	}
+	if (!r->orphan_us) {
+		r->orphan_us = r->now;
+		ring_tell_left(r, 0);
+	}
+	bool fresh = r->asker && r->now - r->asker_us <= r->lease;
+	if (r->now >= r->orphan_us + r->lease_plus && fresh && ring_serving(r)) {
+		uint64_t bound = r->asker->id;
+		ring_preds_set(r, &r->asker, 1);
+		ring_extend(r, CAUSE_FORCE, bound, NULL, 0);
+	} else {
+		ring_wake(r, r->orphan_us + r->lease_plus > r->now ? r->orphan_us + r->lease_plus : r->now + r->lease / 4);
+	}
+}
+
+void ring_trouble_progress(struct ring *r)
+{
+	if (ring_alone(r) || r->state != RING_IN)
+		return;
+	orphan_progress(r);
+	if (ring_serving(r))
+		return;
+	uint64_t last = r->lease_end > r->grant_end ? r->lease_end : r->grant_end, quiet = r->heard_us + r->lease / 2;
+	uint64_t alone_at = last > quiet ? last : quiet;
+	if (r->now >= alone_at) {
+		force_alone(r);
+		return;
+	}
+	ring_wake(r, alone_at);
+	if (r->now >= r->lease_end + 4 * r->lease && r->no_lease_us && r->now - r->no_lease_us < r->lease / 2) {
+		r->epoch = ring_epoch_new(r); /* nobody can start: somebody must, and in a new epoch nothing is served twice */
+		r->lease_end = r->now + r->lease;
+		r->told.forced = true;
+		ring_log_changed(r, true);
+	} else if (r->now >= r->lease_end + 5 * r->lease) {
+		if (r->speaker)
+			ring_join_again(r, r->speaker, r->now + 10 * r->lease);
+	} else {
+		ring_wake(r, r->lease_end + (r->now < r->lease_end + 4 * r->lease ? 4 : 5) * r->lease);
+	}
+}
