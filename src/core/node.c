@@ -140,7 +140,10 @@ struct ring *node_make_ring(struct node *n)
 				  .hooks = {n, node_ring_send, node_ring_route, node_ring_note, node_ring_keep},
 				  .mask = n->mask, .faults = n->net.faults,
 				  .lease_us = n->cfg.lease_us ? n->cfg.lease_us : RING_LEASE_US, .max_nodes = n->net.max_nodes};
-	return ring_new(&cfg);
+	struct ring *r = ring_new(&cfg);
+	if (r)
+		ring_step(r, n->now_us);
+	return r;
 }
 
 /* ---- making and freeing ---- */

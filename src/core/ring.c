@@ -14,6 +14,7 @@
  * simply the least time that something there waits for. */
 #include "core/ring.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "core/ring_internal.h"
@@ -113,6 +114,9 @@ void ring_refuse(struct ring *r, const struct contact *to, const struct ring_mes
 		ring_send(r, to, &m);
 }
 
+/* Grows over all ring objects of one incarnation. */
+uint64_t ring_life_next(const struct ring *r) { return r->life + 1 > r->now ? r->life + 1 : r->now; }
+
 struct epoch ring_epoch_new(struct ring *r)
 {
 	return (struct epoch){++r->epoch_top, rng_u64(r->cfg.rng)};
@@ -181,11 +185,11 @@ static void tell(struct ring *r)
 		note(r, RING_NOTE_JOIN_FAILED, err);
 }
 
-static void ring_progress(struct ring *r)
+static void lose(struct ring *r, uint64_t id, bool refused);
+
+static void progress_once(struct ring *r)
 {
 	r->due = UINT64_MAX;
-	if (!r->self)
-		return;
 	if (r->state == RING_JOINING)
 		ring_join_progress(r);
 	/* A change that is carried out makes room for the next; a few in one step, the rest in the next. */
@@ -207,9 +211,33 @@ static void ring_progress(struct ring *r)
 		ring_wake(r, r->leave_deadline);
 	if (r->state == RING_LEAVING)
 		ring_leave_progress(r);
-	if (r->state == RING_JOINING || r->told.left_ring || r->told.failed)
-		ring_wake(r, r->now);
+	if (r->state == RING_JOINING) /* perhaps since a moment ago */
+		ring_wake(r, r->join_next_us);
 	tell(r);
+}
+
+/* The end of every entry from outside. Hooks may have told us meanwhile of links that broke. */
+static void ring_progress(struct ring *r)
+{
+	if (!r->self)
+		return;
+	if (r->inside) {
+		ring_wake(r, r->now);
+		return;
+	}
+	r->inside++;
+	progress_once(r);
+	for (unsigned i = 0; i < 4 && r->lost_n; i++) {
+		unsigned n = r->lost_n;
+		for (unsigned k = 0; k < n; k++)
+			lose(r, r->lost[k].id, r->lost[k].refused);
+		memmove(r->lost, r->lost + n, (r->lost_n - n) * sizeof *r->lost);
+		r->lost_n -= n;
+		progress_once(r);
+	}
+	if (r->lost_n)
+		ring_wake(r, r->now);
+	r->inside--;
 }
 
 void ring_step(struct ring *r, uint64_t boot_us)
@@ -310,28 +338,24 @@ static void spoke(struct ring *r, const struct contact *from, const struct ring_
 		r->epoch_top = m->epoch.counter;
 }
 
-void ring_message(struct ring *r, const struct contact *from, const struct ring_message *m)
+static void receive(struct ring *r, const struct contact *from, const struct ring_message *m)
 {
-	if (!r->self)
-		return;
 	if (!from) {
 		if (m->kind == RING_JOIN || m->kind == RING_SIZE)
 			dispatch(r, NULL, m);
-		ring_progress(r);
 		return;
 	}
-	if (!from->id || from->id & ~r->cfg.mask || from->id == ring_self(r))
-		if (m->kind != RING_JOIN)
-			return;
+	if ((!from->id || from->id & ~r->cfg.mask || from->id == ring_self(r)) && m->kind != RING_JOIN)
+		return;
 	spoke(r, from, m);
 	const struct contact *speaks = from;
 	r->passed_on = false;
 	if (m->target && m->target->id != ring_self(r)) {
 		if (!relayed_kind(m->kind) || pass_on(r, from, m))
-			goto done;
+			return;
 	} else if (m->origin) {
 		if (!relayed_kind(m->kind) || m->origin->id == ring_self(r) || !passed_well(r, from, m->origin))
-			goto done;
+			return;
 		speaks = m->origin;
 		r->passed_on = true;
 		if (speaks->id == r->lo && from->id == r->succ[0]->id)
@@ -339,16 +363,23 @@ void ring_message(struct ring *r, const struct contact *from, const struct ring_
 	}
 	dispatch(r, speaks, m);
 	r->passed_on = false;
-done:
+}
+
+void ring_message(struct ring *r, const struct contact *from, const struct ring_message *m)
+{
+	if (!r->self)
+		return;
+	assert(!r->inside);
+	r->inside++;
+	receive(r, from, m);
+	r->inside--;
 	ring_progress(r);
 }
 
 /* ---- hints from below ---- */
 
-void ring_lost(struct ring *r, uint64_t id, bool refused)
+static void lose(struct ring *r, uint64_t id, bool refused)
 {
-	if (!r->self)
-		return;
 	if (r->state == RING_JOINING && ((r->owner && r->owner->id == id) || r->join_via->id == id)) {
 		ring_clear(r, &r->owner);
 		r->join_next_us = r->now + rng_jitter(r->cfg.rng, r->lease / 16);
@@ -373,6 +404,22 @@ void ring_lost(struct ring *r, uint64_t id, bool refused)
 	if (c)
 		ring_dead_add(r, c, r->lease / 2);
 	ring_succ_lost(r, id);
+}
+
+void ring_lost(struct ring *r, uint64_t id, bool refused)
+{
+	if (!r->self)
+		return;
+	if (r->inside) {
+		if (r->lost_n < sizeof r->lost / sizeof *r->lost) {
+			r->lost[r->lost_n].id = id;
+			r->lost[r->lost_n++].refused = refused;
+		}
+		return;
+	}
+	r->inside++;
+	lose(r, id, refused);
+	r->inside--;
 	ring_progress(r);
 }
 
@@ -396,7 +443,7 @@ void ring_create(struct ring *r)
 		return;
 	ring_reset(r);
 	r->state = RING_IN;
-	r->life++;
+	r->life = ring_life_next(r);
 	r->lo = ring_self(r);
 	r->epoch = ring_epoch_new(r);
 	ring_log_changed(r, true);

@@ -82,6 +82,9 @@ struct ring {
 	uint64_t epoch_top;        /* highest counter heard of */
 	uint64_t heard_us;         /* when any member last spoke to us */
 	const struct contact *speaker; /* which */
+	unsigned inside;           /* in one of our functions: what hooks tell us meanwhile waits */
+	struct { uint64_t id; bool refused; } lost[8];
+	unsigned lost_n;
 	bool passed_on;            /* the message at hand came through a third node */
 
 	/* the left: whom we grant leases, whose records we keep */
@@ -183,6 +186,7 @@ void ring_send_succ(struct ring *r, struct ring_message *m);  /* to succ[0], thr
 void ring_send_left(struct ring *r, struct ring_message *m);
 void ring_refuse(struct ring *r, const struct contact *to, const struct ring_message *what, enum ring_why why,
 	const struct contact *hint, uint64_t retry_us);
+uint64_t ring_life_next(const struct ring *r);
 void ring_reset(struct ring *r); /* drops the membership; state OUT */
 struct epoch ring_epoch_new(struct ring *r);
 

@@ -28,7 +28,7 @@ void ring_join_again(struct ring *r, const struct contact *via, uint64_t deadlin
 	const struct contact *held = ring_hold(r, via);
 	ring_reset(r);
 	r->state = RING_JOINING;
-	r->life++;
+	r->life = ring_life_next(r);
 	r->join_via = held;
 	r->join_deadline = deadline_us;
 	r->join_next_us = r->now;
@@ -136,7 +136,7 @@ void ring_on_status(struct ring *r, const struct contact *from, const struct rin
 	if (a.yes)
 		a.record_n = ring_log_export(r, out);
 	if (mine && r->state == RING_JOINING) { /* this grant is not taken any more */
-		r->life++;
+		r->life = ring_life_next(r);
 		join_later(r, r->lease / 64);
 		ring_clear(r, &r->owner);
 	}
