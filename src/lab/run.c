@@ -60,29 +60,31 @@ void run_start(struct run *r, unsigned i)
 	if (n->gone || world_node(r->w, i)->machine)
 		return;
 	unsigned join[4], k = 0;
-	bool first = i == 0 && world_node(r->w, 0)->boot == 0;
-	for (int t = 0; t < 20 && k < 3 && !first; t++) { /* members are likely ones, as in a cache of peers */
+	bool first = i == 0 && world_node(r->w, 0)->boot == 0, known = n->was_member;
+	bool given = !first && (!known || rng_below(&r->faults, 8) == 0);
+	for (int t = 0; t < 20 && k < 3 && given; t++) { /* members are likely ones: somebody told of them */
 		unsigned j = (unsigned)rng_below(&r->faults, r->s->nodes);
 		if (j != i && world_node(r->w, j)->boot && (r->node[j].view.member || t > 15))
 			join[k++] = j;
 	}
-	for (unsigned j = 0; j < r->s->nodes && !r->striking && !first; j++)
+	for (unsigned j = 0; j < r->s->nodes && !r->striking && given; j++)
 		if (r->node[j].view.member && k < 4) {
 			join[k++] = j;
 			break;
 		}
-	struct world_start s = {.id = n->id, .found = first, .known = first || world_node(r->w, i)->boot > 0, .join = join, .join_count = k};
+	if (given && !k) {
+		run_restart_later(r, i, WORLD_SECOND);
+		return;
+	}
+	struct world_start s = {.id = n->id, .found = first, .known = first || known, .join = join, .join_count = k};
 	s.base.lease_us = r->s->lease_us;
 	s.base.stream_messages = r->s->stream_messages;
 	s.base.stream_bytes = 4 << 20;
 	n->stopping = n->failed_start = false;
 	n->paused_us = 0;
 	n->restarts++;
-	if (!first && !k) {
+	if (!world_start(r->w, i, &s) && !world_failed(r->w)) /* no memory */
 		run_restart_later(r, i, WORLD_SECOND);
-		return;
-	}
-	world_start(r->w, i, &s);
 }
 
 static void start_call(void *ctx, uint64_t i, uint64_t b) { run_start(ctx, (unsigned)i); }
@@ -153,6 +155,7 @@ static void on_stepped(void *ctx, unsigned i, const struct event *ev)
 	if (!view_same_range(&v, &n->view) || v.runs != n->view.runs)
 		view_changed(r, i, &v);
 	n->view = v;
+	n->was_member |= v.member;
 	if (!n->id)
 		n->id = v.id;
 }
@@ -209,6 +212,7 @@ static void die(struct run *r, unsigned i, enum world_death how, bool wipe)
 	world_crash(r->w, i, how);
 	if (wipe) {
 		world_wipe(r->w, i);
+		r->node[i].was_member = false;
 		id_draw(r, &r->faults, i);
 	}
 	run_restart_later(r, i, run_exponential(&r->faults, r->s->down_us));
@@ -428,7 +432,7 @@ static void require_broadcast(struct run *r)
 {
 	r->cast_frames = 0;
 	struct ledger_entry *e = work_cast(r, anybody(r, UINT32_MAX), CAST_ALL, 0, NULL, 0, 1, 50, false);
-	if (!e || !wait_for_answers(r, 60 * WORLD_SECOND))
+	if (!e || !wait_for_answers(r, 60 * WORLD_SECOND) || e->err == P2PS_EUNSUPPORTED)
 		return;
 	if (ledger_receivers(e) != r->s->nodes - 1)
 		world_fail(r->w, "a broadcast in a healthy network of %u reached %u others", r->s->nodes, ledger_receivers(e));
@@ -440,7 +444,7 @@ static void require_successors(struct run *r)
 {
 	unsigned i = anybody(r, UINT32_MAX), n = 1 + (unsigned)rng_below(&r->work, r->s->nodes < 5 ? r->s->nodes - 1 : 4);
 	struct ledger_entry *e = work_cast(r, i, CAST_SUCC, n, NULL, 0, 1, 30, false);
-	if (!e || !wait_for_answers(r, 60 * WORLD_SECOND))
+	if (!e || !wait_for_answers(r, 60 * WORLD_SECOND) || e->err == P2PS_EUNSUPPORTED)
 		return;
 	if (ledger_receivers(e) != n)
 		world_fail(r->w, "of the next %u successors of n%u %u received the message", n, i, ledger_receivers(e));

@@ -14,6 +14,7 @@ struct served { /* a stretch of time in which a node served a range */
 struct run_node {
 	uint64_t id;            /* wanted; found out when derived */
 	bool failed_start;      /* it stopped with an error: to be started again */
+	bool was_member;        /* its directory knows the network: it is started as by "up" */
 	bool stopping, gone;    /* gone: not to be started again */
 	struct ring_view view;
 	int64_t served;         /* place of its open stretch in run.served; -1: none */

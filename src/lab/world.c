@@ -585,7 +585,12 @@ bool world_start(struct world *w, unsigned i, const struct world_start *s)
 	args_fill(w, n, s);
 	n->machine = w->cfg.machine->make(&n->args->cfg);
 	if (!n->machine) {
-		world_fail(w, "node %u could not be made", i);
+		free(n->args->document);
+		free(n->args);
+		n->args = NULL;
+		n->state = PROC_DOWN;
+		if (!atomic_load(&n->pool.refused))
+			world_fail(w, "node %u could not be made", i);
 		return false;
 	}
 	n->state = PROC_UP;
