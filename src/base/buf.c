@@ -28,14 +28,20 @@ void buf_unref(struct buf *b)
 		pool_free(b->pool, b, sizeof *b + b->cap);
 }
 
-struct slice slice_copy(struct pool *p, const void *bytes, uint32_t len)
+struct slice slice_new(struct pool *p, uint32_t len)
 {
-	struct buf *b = buf_new(p, BUF_HEADROOM + len);
+	struct buf *b = len <= UINT32_MAX - BUF_HEADROOM ? buf_new(p, BUF_HEADROOM + len) : NULL;
 	if (!b)
 		return (struct slice){0};
-	if (len)
-		memcpy(b->data + BUF_HEADROOM, bytes, len);
 	return (struct slice){b, b->data + BUF_HEADROOM, len};
+}
+
+struct slice slice_copy(struct pool *p, const void *bytes, uint32_t len)
+{
+	struct slice s = slice_new(p, len);
+	if (s.buf && len)
+		memcpy(s.buf->data + BUF_HEADROOM, bytes, len);
+	return s;
 }
 
 struct slice slice_keep(struct pool *p, struct slice s)

@@ -29,6 +29,8 @@ struct buf *buf_new(struct pool *p, uint32_t cap); /* one reference; contents un
 struct buf *buf_ref(struct buf *b);                /* NULL passes through */
 void buf_unref(struct buf *b);
 
+/* A new buffer of `len` undefined bytes behind BUF_HEADROOM; slice.buf == NULL on failure. Only its maker may write to it. */
+struct slice slice_new(struct pool *p, uint32_t len);
 /* A new buffer holding a copy behind BUF_HEADROOM bytes; slice.buf == NULL on failure. */
 struct slice slice_copy(struct pool *p, const void *bytes, uint32_t len);
 /* The same bytes with a reference of one's own: shares the buffer, or copies borrowed bytes. */

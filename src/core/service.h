@@ -28,6 +28,7 @@ struct service {
 
 extern const struct service *const all_services[]; /* ends with NULL; in src/services/all.c */
 
+struct pool *node_service_pool(struct node *n); /* where a service's memory comes from */
 void *node_service(struct node *n, uint8_t number); /* its state, NULL when not running */
 /* Each takes over body's reference; tag 0: no wish to hear of the outcome (`sent`). At most 64 KiB - 1 KiB. */
 int node_service_send(struct node *n, uint8_t number, uint64_t to, struct slice body, uint64_t tag);

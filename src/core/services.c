@@ -45,6 +45,8 @@ static struct service_slot *service_slot(const struct node *n, uint8_t number)
 	return NULL;
 }
 
+struct pool *node_service_pool(struct node *n) { return n->pool; }
+
 void *node_service(struct node *n, uint8_t number)
 {
 	struct service_slot *slot = service_slot(n, number);

@@ -3,6 +3,7 @@
 
 #include "core/ops.h"
 #include "core/service.h"
+#include "services/template/template.h"
 
-const struct op *const all_ops[] = {node_ops, NULL};
-const struct service *const all_services[] = {NULL};
+const struct op *const all_ops[] = {node_ops, template_ops, NULL};
+const struct service *const all_services[] = {&template_service, NULL};

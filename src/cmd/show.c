@@ -1,0 +1,142 @@
+/* Results for people: records as aligned lines, lists of records as tables, streams as one line an object. Nothing here
+ * knows any single operation; --json prints what the daemon said. */
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cmd/cmd.h"
+
+#define CELL 256
+
+static void cell_text(const json_t *j, char *out, size_t size)
+{
+	const char *key;
+	json_t *m;
+	size_t i, used = 0;
+	out[0] = '\0';
+	if (json_is_string(j))
+		snprintf(out, size, "%s", json_string_value(j));
+	else if (json_is_integer(j))
+		snprintf(out, size, "%lld", (long long)json_integer_value(j));
+	else if (json_is_boolean(j))
+		snprintf(out, size, "%s", json_is_true(j) ? "yes" : "no");
+	else if (json_is_null(j) || !j)
+		snprintf(out, size, "-");
+	else if (json_is_array(j)) {
+		json_array_foreach((json_t *)j, i, m) {
+			char part[CELL];
+			cell_text(m, part, sizeof part);
+			used += (size_t)snprintf(out + used, size - used, "%s%s", i ? " " : "", part);
+			if (used >= size)
+				return;
+		}
+		if (json_array_size(j) == 0)
+			snprintf(out, size, "-");
+	} else if (json_object_get(j, "from") && json_object_get(j, "to") && json_object_size(j) == 2) {
+		char a[32], b[32];
+		cell_text(json_object_get(j, "from"), a, sizeof a);
+		cell_text(json_object_get(j, "to"), b, sizeof b);
+		snprintf(out, size, "(%s, %s]", a, b);
+	} else
+		json_object_foreach((json_t *)j, key, m) {
+			char part[CELL];
+			cell_text(m, part, sizeof part);
+			used += (size_t)snprintf(out + used, size - used, "%s%s=%s", used ? " " : "", key, part);
+			if (used >= size)
+				return;
+		}
+}
+
+static void show_record(const json_t *j)
+{
+	const char *key;
+	json_t *m;
+	size_t width = 0;
+	json_object_foreach((json_t *)j, key, m) {
+		size_t n = strlen(key);
+		width = n > width ? n : width;
+	}
+	json_object_foreach((json_t *)j, key, m) {
+		char text[4096];
+		if (json_is_array(m) && json_is_object(json_array_get(m, 0))) {
+			printf("%s:\n", key);
+			show_value(m);
+			continue;
+		}
+		cell_text(m, text, sizeof text);
+		printf("%-*s  %s\n", (int)width, key, text);
+	}
+}
+
+#define COLUMNS 24
+
+static void show_table(const json_t *list)
+{
+	const char *names[COLUMNS], *key;
+	int width[COLUMNS], columns = 0;
+	size_t i;
+	json_t *row, *m;
+	json_object_foreach(json_array_get(list, 0), key, m)
+		if (columns < COLUMNS) {
+			names[columns] = key;
+			width[columns++] = (int)strlen(key);
+		}
+	json_array_foreach((json_t *)list, i, row)
+		for (int c = 0; c < columns; c++) {
+			char text[CELL];
+			cell_text(json_object_get(row, names[c]), text, sizeof text);
+			int n = (int)strlen(text);
+			width[c] = n > width[c] ? n : width[c];
+		}
+	for (int c = 0; c < columns; c++)
+		printf("%s%-*s", c ? "  " : "", c + 1 < columns ? width[c] : 0, names[c]);
+	printf("\n");
+	json_array_foreach((json_t *)list, i, row) {
+		for (int c = 0; c < columns; c++) {
+			char text[CELL];
+			cell_text(json_object_get(row, names[c]), text, sizeof text);
+			printf("%s%-*s", c ? "  " : "", c + 1 < columns ? width[c] : 0, text);
+		}
+		printf("\n");
+	}
+}
+
+void show_value(const json_t *j)
+{
+	char text[4096];
+	if (json_is_object(j))
+		show_record(j);
+	else if (json_is_array(j) && json_is_object(json_array_get(j, 0)))
+		show_table(j);
+	else if (!json_is_array(j) || json_array_size(j)) {
+		cell_text(j, text, sizeof text);
+		printf("%s\n", text);
+	}
+}
+
+static void show_message(const json_t *j)
+{
+	char head[CELL], src[64], seq[32], kind[32];
+	cell_text(json_object_get(j, "seq"), seq, sizeof seq);
+	cell_text(json_object_get(j, "src"), src, sizeof src);
+	cell_text(json_object_get(j, "kind"), kind, sizeof kind);
+	snprintf(head, sizeof head, "#%s from %s (%s)", seq, src, kind);
+	const json_t *text = json_object_get(j, "data");
+	if (text)
+		printf("%s: %s\n", head, json_string_value(text));
+	else
+		printf("%s: %s in base64: %s\n", head, json_string_value(json_object_get(j, "content_type")),
+		       json_string_value(json_object_get(j, "data_base64")));
+}
+
+void show_line(const struct op *op, const json_t *j)
+{
+	if (strcmp(op->name, "messages") == 0) {
+		show_message(j);
+	} else {
+		char text[4096];
+		cell_text(j, text, sizeof text);
+		printf("%s\n", text);
+	}
+	fflush(stdout);
+}

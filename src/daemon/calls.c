@@ -1,0 +1,112 @@
+/* Operations from HTTP to the node's thread and their results back. The few that are the host's own stand in one table. */
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "daemon/daemon.h"
+#include "edge/op_json.h"
+#include "p2ps.h"
+
+struct node_call {
+	struct daemon *d;
+	struct http_call *http;
+	const struct op *op;
+	json_t *items; /* of a stream, so far */
+};
+
+/* What only the host knows, added to what the node said. */
+static void decorate(struct daemon *d, const struct op *op, json_t *j)
+{
+	if (strcmp(op->service, "node") != 0 || !json_is_object(j))
+		return;
+	if (strcmp(op->name, "status") == 0) {
+		json_object_set_new(j, "pid", json_integer(getpid()));
+		json_object_set_new(j, "version", json_string(P2PS_BUILD_VERSION));
+	} else if (strcmp(op->name, "stats") == 0) {
+		struct host_stats s;
+		host_stats(d->host, &s);
+#define ADD(name, text) json_object_set_new(j, #name, json_integer((json_int_t)s.name));
+		HOST_STATS_MAP(ADD)
+#undef ADD
+	}
+}
+
+static void node_done(struct host_request *rq, int err, const char *text, const struct value *result, bool more)
+{
+	struct node_call *c = rq->ctx;
+	json_t *j = result ? value_to_json(result) : NULL;
+	if (more) {
+		c->items = c->items ? c->items : json_array();
+		json_array_append_new(c->items, j);
+		return;
+	}
+	if (c->items && !err) {
+		if (j)
+			json_array_append_new(c->items, j);
+		j = c->items;
+	} else {
+		json_decref(c->items);
+	}
+	if (j)
+		decorate(c->d, c->op, j);
+	http_call_done(c->http, err, text, j);
+}
+
+static void node_call(struct daemon *d, const struct op *op, const struct value *args, const void *body, size_t len,
+		      struct http_call *call)
+{
+	struct host_request *rq = host_request_new(d->host);
+	struct node_call *c = rq ? arena_alloc(&rq->arena, sizeof *c) : NULL;
+	if (!c) {
+		if (rq)
+			host_request_free(rq);
+		http_call_done(call, P2PS_ENOMEM, NULL, NULL);
+		return;
+	}
+	*c = (struct node_call){.d = d, .http = call, .op = op};
+	rq->op = op;
+	rq->args = (struct value *)args; /* lives in the call, which waits for the answer */
+	rq->body = slice_copy(host_pool(d->host), body, (uint32_t)len);
+	rq->ctx = c;
+	rq->done = node_done;
+	if (!rq->body.buf) {
+		host_request_free(rq);
+		http_call_done(call, P2PS_ENOMEM, NULL, NULL);
+		return;
+	}
+	host_request_post(d->host, rq);
+}
+
+/* Answered when the node has stopped (main.c). */
+static void stop_call(struct daemon *d, struct http_call *call, bool leave)
+{
+	struct http_call *none = NULL;
+	if (!atomic_compare_exchange_strong(&d->stop_call, &none, call)) {
+		http_call_done(call, P2PS_EBUSY, "the node is stopping already", NULL);
+		return;
+	}
+	host_stop(d->host, leave);
+}
+
+void calls_run(void *ctx, const struct op *op, const struct value *args, const void *body, size_t len,
+	       struct http_call *call)
+{
+	struct daemon *d = ctx;
+	if (strcmp(op->service, "node") == 0 && (strcmp(op->name, "down") == 0 || strcmp(op->name, "leave") == 0))
+		stop_call(d, call, strcmp(op->name, "leave") == 0);
+	else if (op->run)
+		node_call(d, op, args, body, len, call);
+	else
+		http_call_done(call, P2PS_EUNSUPPORTED, "this operation is the p2ps command's own: it starts a daemon", NULL);
+}
+
+json_t *calls_started(struct daemon *d)
+{
+	char name[64];
+	struct value id = {.type = VALUE_ID, .id = host_id(d->host)};
+	const char *points = host_access_points(d->host);
+	char first[300];
+	snprintf(first, sizeof first, "%.*s#%s", (int)strcspn(points, " "), points, host_fingerprint(d->host));
+	return json_pack("{s:o,s:s,s:s,s:s,s:i}", "id", value_to_json(&id), "network", host_network_name(d->host, name),
+			 "access_point", first, "fingerprint", host_fingerprint(d->host), "pid", (int)getpid());
+}

@@ -1,0 +1,254 @@
+/* p2psd: one node as a process. The p2ps command starts it with an order on standard input (which operation, which
+ * directory, which arguments), and hears on --ready-fd, in one line of JSON, that the node is a member or why not. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "daemon/daemon.h"
+#include "edge/op_json.h"
+#include "p2ps.h"
+
+#define STOP_MS 15000 /* a graceful stop that takes longer is cut off */
+
+struct order {
+	const struct op *op;
+	json_t *json;
+	struct arena arena;
+	struct value *args;
+	char dir[4096];
+};
+
+static void poke(struct daemon *d)
+{
+	uint64_t one = 1;
+	if (write(d->wake_fd, &one, sizeof one) < 0)
+		abort(); /* an eventfd that cannot be written is our own mistake */
+}
+
+static void on_joined(void *ctx)
+{
+	struct daemon *d = ctx;
+	atomic_store(&d->joined, true);
+	poke(d);
+}
+
+static void on_stopped(void *ctx, int err, const char *text)
+{
+	struct daemon *d = ctx;
+	d->stop_err = err;
+	snprintf(d->stop_text, sizeof d->stop_text, "%s", text ? text : "");
+	atomic_store(&d->stopped, true);
+	poke(d);
+}
+
+static void on_log(void *ctx, enum log_level level, const char *text)
+{
+	static const char *const names[] = {"debug", "info", "warn", "error"};
+	(void)ctx;
+	if (level == LOG_DEBUG)
+		return;
+	struct timespec t;
+	struct tm tm;
+	char when[32];
+	clock_gettime(CLOCK_REALTIME, &t);
+	gmtime_r(&t.tv_sec, &tm);
+	strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%S", &tm);
+	fprintf(stderr, "time=%s.%03ldZ level=%s msg=\"%s\"\n", when, t.tv_nsec / 1000000, names[level], text);
+}
+
+static int answer(int fd, json_t *j, int code)
+{
+	char *text = j ? json_dumps(j, JSON_COMPACT) : NULL;
+	if (fd >= 0 && text)
+		dprintf(fd, "%s\n", text);
+	free(text);
+	json_decref(j);
+	return code;
+}
+
+static int answer_error(int fd, int err, const char *text) { return answer(fd, http_error_json(err, text), error_exit(err)); }
+
+static int read_order(struct order *o, char error[OP_JSON_ERROR])
+{
+	const char *name = NULL, *dir = NULL;
+	json_t *args = NULL;
+	arena_init(&o->arena, 1u << 20);
+	o->json = json_loadf(stdin, JSON_DISABLE_EOF_CHECK, NULL);
+	if (!o->json || json_unpack(o->json, "{s:s,s:s,s:o}", "op", &name, "dir", &dir, "args", &args) != 0 ||
+	    !(o->op = op_find("node", name)) || snprintf(o->dir, sizeof o->dir, "%s", dir) >= (int)sizeof o->dir) {
+		snprintf(error, OP_JSON_ERROR, "p2psd is started by the p2ps command: see p2ps --help");
+		return P2PS_EINVAL;
+	}
+	return op_args_from_json(o->op, args, &o->arena, &o->args, error);
+}
+
+/* Several access points given as a list become one blank-separated text. */
+static const char *joined_texts(struct arena *a, const struct value *list)
+{
+	const char *all = "";
+	if (list && list->type == VALUE_LIST)
+		for (const struct value *v = list->list.first; v && all; v = v->next)
+			all = arena_printf(a, "%s%s%s", all, *all ? " " : "", (const char *)v->bytes.p);
+	return all;
+}
+
+static int configure(struct host_config *cfg, struct order *o, struct daemon *d, char error[OP_JSON_ERROR])
+{
+	const struct value *a = o->args;
+	const char *ids = value_text(a, "ids", "derived"), *verb = o->op->name;
+	*cfg = (struct host_config){.dir = o->dir};
+	cfg->mode = strcmp(verb, "create") == 0 ? HOST_CREATE : strcmp(verb, "join") == 0 ? HOST_JOIN : HOST_UP;
+	if (cfg->mode == HOST_CREATE && !value_bool(a, "open", false)) {
+		snprintf(error, OP_JSON_ERROR, "private networks are not there yet: say --open for a network that anybody may join");
+		return P2PS_EUNSUPPORTED;
+	}
+	if (strcmp(ids, "derived") != 0 && strcmp(ids, "chosen") != 0) {
+		snprintf(error, OP_JSON_ERROR, "--ids must be derived or chosen, not '%.40s'", ids);
+		return P2PS_EINVAL;
+	}
+	cfg->network_name = value_text(a, "network", NULL);
+	cfg->open = value_bool(a, "open", false);
+	cfg->id = value_id(a, "id", 0);
+	cfg->chosen_ids = strcmp(ids, "chosen") == 0 || (cfg->mode == HOST_CREATE && cfg->id != 0);
+	cfg->bits = (unsigned)value_int(a, "bits", 0);
+	cfg->max_nodes = (uint64_t)value_int(a, "max_nodes", 0);
+	cfg->faults = (unsigned)value_int(a, "faults", 0);
+	cfg->table = value_text(a, "table", NULL);
+	cfg->zone = value_text(a, "zone", NULL);
+	cfg->listen = value_text(a, "listen", NULL);
+	cfg->advertise = value_text(a, "advertise", NULL);
+	cfg->join = joined_texts(&o->arena, value_get(a, "access_point"));
+	cfg->stream_messages = DAEMON_MESSAGES;
+	cfg->stream_bytes = DAEMON_MESSAGE_BYTES;
+	cfg->hooks = (struct host_hooks){.ctx = d, .deliver = streams_deliver, .emit = streams_emit, .log = on_log,
+					 .joined = on_joined, .stopped = on_stopped};
+	return 0;
+}
+
+static uint64_t boot_ms(void) { return host_boot_us() / 1000; }
+
+static int start(struct daemon *d, struct order *o, char error[OP_JSON_ERROR])
+{
+	struct host_config cfg;
+	char socket_path[4200];
+	int err = configure(&cfg, o, d, error);
+	if (!err)
+		err = streams_init(d);
+	if (err)
+		return err;
+	d->host = host_start(&cfg, &err, error, OP_JSON_ERROR);
+	if (!d->host)
+		return err;
+	d->backend = (struct http_backend){.ctx = d, .call = calls_run, .stream = streams_of, .render = streams_render,
+					   .boot_ms = boot_ms};
+	snprintf(socket_path, sizeof socket_path, "%s/control.sock", o->dir);
+	return http_start(&d->http, socket_path, &d->backend, error);
+}
+
+/* From here on standard output and error are the log. */
+static void go_quiet(const struct order *o)
+{
+	char path[4200];
+	snprintf(path, sizeof path, "%s/daemon.log", o->dir);
+	int log = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600), null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (null >= 0)
+		dup2(null, 0), dup2(null, 1);
+	if (log >= 0)
+		dup2(log, 2), close(log);
+	if (null > 2)
+		close(null);
+}
+
+/* Waits for signals and for the node; returns the exit code. */
+static int watch(struct daemon *d, int signals, int ready)
+{
+	struct pollfd fds[2] = {{.fd = signals, .events = POLLIN}, {.fd = d->wake_fd, .events = POLLIN}};
+	bool told = false;
+	for (;;) {
+		int left = atomic_load(&d->stopped) ? 0 : -1;
+		if (left < 0 && poll(fds, 2, -1) < 0 && errno != EINTR)
+			return error_exit(P2PS_EINTERNAL);
+		struct signalfd_siginfo info;
+		uint64_t n;
+		if (fds[0].revents & POLLIN && read(signals, &info, sizeof info) == sizeof info)
+			host_stop(d->host, false);
+		if (fds[1].revents & POLLIN && read(d->wake_fd, &n, sizeof n) < 0 && errno != EAGAIN)
+			return error_exit(P2PS_EINTERNAL);
+		if (!told && atomic_load(&d->joined) && !atomic_load(&d->stopped)) {
+			told = true;
+			answer(ready, calls_started(d), 0);
+			if (ready > 2)
+				close(ready);
+		}
+		if (atomic_load(&d->stopped))
+			break;
+	}
+	if (!told && d->stop_err)
+		return answer_error(ready, d->stop_err, d->stop_text);
+	return d->stop_err ? error_exit(d->stop_err) : 0;
+}
+
+static void finish(struct daemon *d)
+{
+	struct http_call *call = atomic_exchange(&d->stop_call, NULL);
+	struct value id = {.type = VALUE_ID, .id = host_id(d->host)};
+	if (call)
+		http_call_done(call, d->stop_err, d->stop_text, json_pack("{s:o,s:s}", "id", value_to_json(&id), "state", "stopped"));
+	host_stop_wait(d->host, STOP_MS);
+	http_stop(&d->http);
+	host_free(&d->host);
+	streams_free(d);
+}
+
+static int block_signals(void)
+{
+	sigset_t set;
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+int main(int argc, char **argv)
+{
+	static struct daemon d;
+	struct order o = {0};
+	char error[OP_JSON_ERROR] = "";
+	int ready = -1, err;
+	for (int i = 1; i < argc; i++) {
+		if (strcmp(argv[i], "--ready-fd") == 0 && i + 1 < argc)
+			ready = atoi(argv[++i]);
+		else if (strcmp(argv[i], "--foreground") == 0)
+			d.foreground = true;
+	}
+	if ((err = read_order(&o, error)) != 0)
+		return answer_error(ready, err, error);
+	int signals = block_signals();
+	d.wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	err = start(&d, &o, error);
+	int code = err ? error_exit(err) : 0;
+	if (err) {
+		answer_error(ready, err, error);
+	} else {
+		if (!d.foreground)
+			go_quiet(&o);
+		code = watch(&d, signals, ready);
+	}
+	if (d.host)
+		finish(&d);
+	arena_free(&o.arena);
+	json_decref(o.json);
+	return code;
+}

@@ -1,0 +1,255 @@
+"""The command on real daemons: rings, sends, streams, and every error with its own exit code."""
+import base64
+import os
+import signal
+import socket
+import subprocess
+
+from harness import check, owner_of, wait_for
+
+
+def test_one_node_alone(net):
+    n = net.node()
+    n.create("--network", "alone")
+    s = n.status()
+    for member in ("id", "pid", "network", "state", "range", "pred", "succ", "links", "access_points", "fingerprint", "zone",
+                   "epoch", "version"):
+        check(member in s, f"status lacks {member}")
+    check(s["network"] == "alone" and s["pid"] == n.pid, f"status: {s}")
+    check(s["access_points"] and s["fingerprint"] in n.access_point, "access point and fingerprint do not agree")
+    n.run("send", "--key", "42", "to myself")
+    m = n.messages(count=1)[0]
+    check((m["data"], m["src"], m["responsible"], m["key"]) == ("to myself", n.id, True, "42"), f"message: {m}")
+    events = [e["event"] for e in n.run("events").lines]
+    check("alone" in events, f"events: {events}")
+
+
+def test_five_nodes_every_way_to_send(net):
+    nodes = net.make(5)
+    ids = [n.id for n in nodes]
+    by_id = {n.id: n for n in nodes}
+    a, b = nodes[0], nodes[3]
+    r = a.run("send", "--to", b.id, "hello b").json
+    check(r["outcomes"][0]["outcome"] == "delivered", f"outcomes: {r}")
+    m = b.messages(count=1)[0]
+    check((m["data"], m["src"], m["dst"], m["kind"], m["responsible"], m["content_type"]) ==
+          ("hello b", a.id, b.id, "send", False, "text/plain"), f"message: {m}")
+    owner = by_id[str(owner_of(42, ids))]
+    before = len(owner.messages())
+    nodes[1].run("send", "--key", 42, data=b"\x00\xff binary")
+    m = owner.messages(since=before, count=1)[0]
+    check(base64.b64decode(m["data_base64"]) == b"\x00\xff binary" and m["responsible"], f"message: {m}")
+    targets = [nodes[1], nodes[4], nodes[0]]
+    r = nodes[2].run("multicast", ",".join(n.id for n in targets), "to three").json
+    check(sorted(o["outcome"] for o in r["outcomes"]) == ["delivered"] * 3, f"outcomes: {r}")
+    for n in nodes:
+        got = [m for m in n.messages() if m.get("data") == "to three"]
+        check(len(got) == (1 if n in targets else 0), f"{n.id} got {len(got)} copies of a multicast")
+    nodes[4].run("broadcast", "to all")
+    nodes[4].run("broadcast", "--self", "to all and me")
+    for n in nodes:
+        check(len([m for m in n.messages() if m.get("data") == "to all"]) == (n is not nodes[4]), "broadcast: not exactly once")
+        check(len([m for m in n.messages() if m.get("data") == "to all and me"]) == 1, "broadcast --self: not exactly once")
+    order = sorted(ids, key=int)
+    at = order.index(a.id)
+    a.run("succ", 2, "next two")
+    for k in range(5):
+        n = by_id[order[(at + k) % 5]]
+        check(len([m for m in n.messages() if m.get("data") == "next two"]) == (k in (1, 2)), f"succ 2: {n.id}")
+    r = a.run("multicast", "--responsible", "1,2,3", "by keys").json
+    check(all(o["outcome"] == "delivered" for o in r["outcomes"]), f"outcomes: {r}")
+
+
+def test_look_ups_are_right_from_everywhere(net):
+    nodes = net.make(6)
+    ids = [n.id for n in nodes]
+    for i, n in enumerate(nodes):
+        for key in (0, 2**64 - 1, int(ids[i]), (int(ids[i]) + 1) % 2**64, 0x123456789ABCDEF * (i + 1)):
+            t = n.run("trace", key).json
+            check(t["owner"] == str(owner_of(key, ids)) and t["key"] == str(key), f"trace {key}: {t}")
+            check(t["path"][-1] == t["owner"] and t["hops"] == len(t["path"]) - 1, f"trace {key}: {t}")
+    n = nodes[0]
+    check(int(n.run("ping", ids[3]).json["rtt_us"]) > 0, "ping measured nothing")
+    peers = n.run("peers").json
+    check(peers and all(p["direction"] in ("in", "out") and p["why"] for p in peers), f"peers: {peers}")
+    stats = n.run("stats").json
+    check(stats["lookups"] > 0 and stats["wire_bytes_in"] > 0, f"stats: {stats}")
+
+
+def test_join_through_any_member_while_the_first_is_down(net):
+    a, b = net.make(2)
+    a.stop()
+    c = net.node()
+    c.join(b)
+    net.wait_whole([b, c])
+    a.up()
+    net.wait_whole([a, b, c])
+
+
+def test_chosen_ids_and_taken_ids(net):
+    a = net.node()
+    a.create("--id", 1)
+    b = net.node()
+    b.join(a, "--id", 16)
+    check((a.id, b.id) == ("1", "16"), f"ids {a.id} {b.id}")
+    c = net.node()
+    r = c.join(b, "--id", 16, ok=False)
+    check(r.code == 15 and r.error == "EID_TAKEN", f"{r.code} {r.out}")
+    c.join(b)
+    check(c.id not in ("0", "1", "16"), f"id {c.id}")
+    net.wait_whole([a, b, c])
+
+
+def test_kill_9_heals_and_comes_back(net):
+    nodes = net.make(5)
+    victim = nodes[2]
+    victim.kill()
+    rest = [n for n in nodes if n is not victim]
+    net.wait_whole(rest)
+    r = rest[0].run("send", "--to", victim.id, "anybody there", ok=False)
+    check(r.code == 18, f"a dead node: exit {r.code} {r.out}")
+    r = rest[1].run("broadcast", "after the crash").json
+    for n in rest[2:]:
+        check(any(m.get("data") == "after the crash" for m in n.messages()), f"{n.id} missed a broadcast")
+    victim.up()
+    net.wait_whole(nodes)
+
+
+def test_leave_for_good_and_join_again(net):
+    nodes = net.make(3)
+    nodes[1].stop("leave")
+    net.wait_whole([nodes[0], nodes[2]])
+    r = nodes[1].run("up", ok=False)
+    check(r.code != 0, "up worked after leave")
+    nodes[1].join(nodes[2])
+    net.wait_whole(nodes)
+
+
+def test_streams_follow_and_count(net):
+    a, b = net.make(2)
+    follow = subprocess.Popen([net.p2ps, "messages", "--follow", "--json", "--count", "3", "--timeout", "60", "--dir", b.dir],
+                              stdout=subprocess.PIPE, env=net.env)
+    for text in ("one", "two", "three"):
+        a.run("send", "--to", b.id, text)
+    out = follow.communicate(timeout=90)[0].decode().splitlines()
+    check(follow.returncode == 0 and len(out) == 3 and '"three"' in out[2], f"followed: {out}")
+    late = b.messages(since=1)
+    check([m["data"] for m in late] == ["two", "three"] and late[0]["seq"] == 2, f"since 1: {late}")
+    r = b.run("messages", "--since", 3, "--count", 1, "--timeout", 1, ok=False)
+    check(r.code == 7, f"count not reached: exit {r.code}")
+
+
+def test_messages_up_to_a_mebibyte(net):
+    a, b = net.make(2)
+    payload = os.urandom(1 << 20)
+    a.run("send", "--to", b.id, data=payload)
+    m = b.messages(count=1)[0]
+    check(base64.b64decode(m["data_base64"]) == payload, "a mebibyte did not arrive whole")
+    r = a.run("send", "--to", b.id, data=payload + b"x", ok=False)
+    check(r.code == 19 and r.error == "ETOO_LARGE", f"{r.code} {r.out[:200]}")
+    check(len(b.messages()) == 1, "a refused message arrived")
+
+
+def test_errors_have_names_and_exit_codes(net):
+    a, b = net.make(2)
+    stranger = net.node()
+    r = stranger.run("status", ok=False)
+    check(r.code == 10 and r.error == "ENOT_RUNNING", f"not running: {r.code} {r.out}")
+    r = a.run("create", "--open", ok=False)
+    check(r.code in (11, 26), f"directory in use: {r.code} {r.out}")
+    r = a.run("up", ok=False)
+    check(r.code == 11 and r.error == "EDIR_BUSY", f"directory in use: {r.code} {r.out}")
+    port = a.access_point.split("#")[0].rsplit(":", 1)[1]
+    r = stranger.run("join", b.access_point, "--listen", f"127.0.0.1:{port}", ok=False)
+    check(r.code == 12 and r.error == "EPORT_TAKEN", f"port taken: {r.code} {r.out}")
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        closed = s.getsockname()[1]
+        r = stranger.join(f"127.0.0.1:{closed}", ok=False)
+        check(r.code == 13 and r.error == "EUNREACHABLE", f"unreachable: {r.code} {r.out}")
+    wrong = a.access_point.split("#")[0] + "#" + "0" * 32
+    r = stranger.join(wrong, ok=False)
+    check(r.code == 14 and r.error == "EFINGERPRINT", f"fingerprint: {r.code} {r.out}")
+    r = a.run("send", "--to", 12345, "nobody", ok=False)
+    check(r.code == 18, f"no such node: {r.code} {r.out}")
+    r = stranger.run("create", ok=False)
+    check(r.code != 0 and "--open" in r.out, f"create without --open: {r.code} {r.out}")
+    r = stranger.run("create", "--open", "--bits", 3, ok=False)
+    check(r.code == 2 and "bits" in r.out, f"bits 3: {r.code} {r.out}")
+    r = stranger.run("sned", ok=False)
+    check(r.code == 2 and "send" in r.err + r.out, f"unknown verb: {r.code} {r.out}")
+    r = a.run("send", "--to", "x", "m", ok=False)
+    check(r.code == 2 and "to" in r.out, f"bad id: {r.code} {r.out}")
+
+
+def test_another_network_is_told_apart(net):
+    a, b = net.node(), net.node()
+    a.create("--network", "one")
+    b.create("--network", "two")
+    a_point = a.access_point
+    b.stop()
+    # A member of `two` must not slip into `one`, also when told to.
+    r = b.run("join", a_point, "--listen", "127.0.0.1:0", ok=False)
+    check(r.code in (17, 26), f"join of a member of another network: {r.code} {r.out}")
+
+
+def test_network_full_is_exact(net):
+    a = net.node()
+    a.create("--max-nodes", 3)
+    b, c, d = net.node(), net.node(), net.node()
+    b.join(a)
+    c.join(b)
+    r = d.join(c, ok=False)
+    check(r.code == 16 and r.error == "ENET_FULL", f"fourth of three: {r.code} {r.out}")
+    c.stop("leave")
+    net.wait_whole([a, b])
+    d.join(a)
+    net.wait_whole([a, b, d])
+
+
+def test_stopped_process_is_not_doubly_owned(net):
+    nodes = net.make(4)
+    victim = nodes[1]
+    victim.kill(signal.SIGSTOP)
+    rest = [n for n in nodes if n is not victim]
+    net.wait_whole(rest)
+    victim.kill(signal.SIGCONT)
+    net.wait_whole(nodes)
+
+
+def test_help_and_version(net):
+    n = net.node()
+    out = n.run("version", as_json=False).out
+    check("p2ps" in out, f"version: {out}")
+    for verb in ("create", "join", "up", "down", "leave", "send", "multicast", "broadcast", "succ", "messages", "status", "ring",
+                 "peers", "trace", "ping", "events", "stats", "version"):
+        r = n.run(verb, "--help", as_json=False)
+        check("Example:" in r.out, f"{verb} --help: {r.out}")
+
+
+def test_curl_can_do_what_the_command_can(net):
+    a, b = net.make(2)
+    base = ["curl", "-s", "--max-time", "60", "--unix-socket", os.path.join(a.dir, "control.sock")]
+    if subprocess.run(["sh", "-c", "command -v curl"], capture_output=True, check=False).returncode:
+        return
+    out = subprocess.run(base + [f"http://p2ps/v1/send?to={b.id}", "-H", "Content-Type: application/json", "-d",
+                                 '{"data": "by curl"}'], capture_output=True, check=True).stdout.decode()
+    check('"delivered"' in out, out)
+    check(b.messages(count=1)[0]["data"] == "by curl", "curl's message did not arrive")
+    out = subprocess.run(base + ["http://p2ps/v1/send?too=1", "-X", "POST"], capture_output=True, check=True).stdout.decode()
+    check("did you mean" in out, out)
+
+
+def test_many_joins_at_once(net):
+    first = net.node()
+    first.create()
+    others = [net.node() for _ in range(15)]
+    started = [subprocess.Popen([net.p2ps, "join", first.access_point, "--listen", "127.0.0.1:0", "--json", "--dir", n.dir],
+                                stdout=subprocess.PIPE, env=net.env) for n in others]
+    import json
+    for n, p in zip(others, started):
+        out = p.communicate(timeout=90)[0]
+        check(p.returncode == 0, f"join gave {p.returncode}: {out}")
+        n.info = json.loads(out)
+        n.pid = n.info["pid"]
+    net.wait_whole([first] + others)
