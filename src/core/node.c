@@ -69,6 +69,7 @@ static void node_on_peer_up(void *ctx, struct peer *p)
 	ring_heard(n->ring, p->c.id);
 	route_peer_up(n, p);
 	flow_peer_up(n, p);
+	cast_peer_up(n, p);
 	services_peer(n, p, true);
 	life_peer(n, p, true);
 }
