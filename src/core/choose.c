@@ -51,14 +51,16 @@ static struct route_choice choose_back(const struct route_view *v, uint64_t key,
 	return best;
 }
 
-/* The key lies between us and a successor: the nearest such one with a link; without any the nearest one. */
+/* The key lies between us and our successor: to it, or the next one of the list with a link. The list may have gaps, so
+ * it says nothing about who is responsible for a key further on. */
 static struct route_choice choose_succ(const struct route_view *v, uint64_t key, uint8_t flags)
 {
-	for (int linked = 1; linked >= 0; linked--)
-		for (uint32_t i = 0; i < v->succ_len; i++)
-			if (ids_in_oc(key, v->self, v->succ[i], v->mask) && (!linked || choose_linked(v, v->succ[i])))
-				return to(v->succ[i], flags | FRAME_FINAL);
-	return (struct route_choice){ROUTE_NOWHERE, 0, flags};
+	if (!v->succ_len || !ids_in_oc(key, v->self, v->succ[0], v->mask))
+		return (struct route_choice){ROUTE_NOWHERE, 0, flags};
+	for (uint32_t i = 0; i < v->succ_len; i++)
+		if (choose_linked(v, v->succ[i]))
+			return to(v->succ[i], flags | FRAME_FINAL);
+	return to(v->succ[0], flags | FRAME_FINAL);
 }
 
 /* The known member nearest to the key on one side: clockwise from it (the key itself included), or before it. */

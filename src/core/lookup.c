@@ -158,6 +158,10 @@ static bool lookup_try(struct node *n, struct lookup *l)
 	v.avoid = l->avoid;
 	v.avoid_len = l->avoid_len;
 	struct route_choice c = l->via ? (struct route_choice){ROUTE_TO, l->via, 0} : route_choose(&v, l->key, 0);
+	if (c.way == ROUTE_NOWHERE && l->avoid_len) {
+		v.avoid_len = l->avoid_len = 0; /* there is no other way: those again */
+		c = route_choose(&v, l->key, 0);
+	}
 	if (c.way == ROUTE_HERE && ring_serves(n->ring, l->key)) {
 		uint64_t path;
 		struct lookup_result res = {.key = l->key};
@@ -173,11 +177,12 @@ static bool lookup_try(struct node *n, struct lookup *l)
 		return false;
 	}
 	lookup_unlink(r, l);
-	if (p && lookup_send(n, p, &f, NULL, 0, false) == 0) {
+	/* What waits for a link that cannot be made would be lost in silence. */
+	if (p && p->state == PEER_UP && lookup_send(n, p, &f, NULL, 0, false) == 0) {
 		l->first = p->c.id;
 		lookup_due(r, l, n->now_us + ROUTE_TRY_US);
 	} else {
-		lookup_due(r, l, n->now_us + 50000u + rng_below(&n->rng, 100000u));
+		lookup_due(r, l, n->now_us + (l->tries < 3 ? 10000u : 50000u) + rng_below(&n->rng, 50000u));
 	}
 	return true;
 }
@@ -363,7 +368,7 @@ void lookup_frame(struct node *n, struct peer *p, const struct frame *f)
 		return;
 	}
 	struct peer *to = c.way == ROUTE_TO ? route_peer_of(n, &c) : NULL;
-	if (to)
+	if (to && to->state == PEER_UP)
 		lookup_forward(n, f, &c, to);
 	else
 		lookup_answer(n, p, f, P2PS_EAGAIN);

@@ -137,6 +137,7 @@ static void heal(void **state)
 	test_world_crash(&W, 11);
 	/* Asked while ranges have no owner: they wait, and end right. */
 	struct asked a = ask(&W, 200, LOOKUP_FRESH, 4);
+	print_message("healing: %u done, %u wrong, %u failed\n", a.done, a.wrong, a.failed);
 	assert_true(a.done >= 150 && a.wrong == 0 && a.failed == 0);
 	test_world_run(&W, 20 * SECOND);
 	const char *wrong = tables_right(&W);

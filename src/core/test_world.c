@@ -381,7 +381,7 @@ static void happen(struct test_world *w, struct test_event *e)
 			test_world_inject(w, me->node, &ev);
 		return;
 	}
-	if (!here || !me->number || !l->up)
+	if (!here || !me->number || (e->what == TEST_UP && !l->up))
 		return;
 	if (e->what == TEST_UP) {
 		ev.type = EVENT_LINK_UP;
