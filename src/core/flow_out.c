@@ -335,7 +335,7 @@ void flow_out_pump(struct node *n, struct flow_out *o)
 	else
 		out_pump_link(n, o);
 	o->pumping = false;
-	if (o->head && !o->up)
+	if (o->head && !o->up && !o->self) /* what this node cannot take from itself waits for its own room */
 		out_wake(n, o, n->now_us);
 	if (!o->head)
 		out_wake(n, o, o->used_us + FLOW_IDLE_US);
