@@ -362,7 +362,8 @@ void flow_in_data(struct node *n, struct peer *p, const struct frame *f)
 		n->stats.drop_limit++;
 		return;
 	}
-	if (in->ended && in->round == d.round)
+	/* A sender that has forgotten us meanwhile begins a new count of rounds, behind all numbers it ever used. */
+	if (in->ended && in->round == d.round && f->sequence - d.back <= in->next_seq)
 		return;
 	in_unwait(n->flow, in);
 	in->round = d.round;

@@ -544,8 +544,8 @@ static void out_free(struct flow *f, struct flow_out *o)
 	map_del(&f->outs, o->id);
 	*(o->prev ? &o->prev->next : &f->out_first) = o->next;
 	*(o->next ? &o->next->prev : &f->out_last) = o->prev;
-	if (f->seq_floor < o->high)
-		f->seq_floor = o->high;
+	if (f->seq_floor <= o->high)
+		f->seq_floor = o->high + 1; /* the receiver sees by the gap that the next flow to it is a new one */
 	pool_free(f->n->pool, o, sizeof *o);
 }
 
