@@ -138,6 +138,7 @@ P2PS_API void p2ps_config_free(p2ps_config **config);
  *	network.max_nodes   default 0, no limit; exact up to 64, above that by the estimated size
  *	network.faults      1 to 8, default 3: simultaneous crashes of neighbours that are survived without doubt
  *	network.table       routing table: tango (default), full (everybody knows everybody: up to some thousand) ...
+ *	network.lease_ms    100 to 60000, default 3000: how long a range may stay unserved after a crash, at most
  *   the node
  *	node.dir            state directory, made when it is not there; default none: the node lives in memory only, with a new
  *	                    device key each time. At most one running node per directory (P2PS_EDIR_BUSY)
@@ -159,7 +160,6 @@ P2PS_API void p2ps_config_free(p2ps_config **config);
  *   measurements
  *	cache               yes (default) or no: remember who was responsible for a key
  *	spin_us             look for work so long before sleeping, default 0: costs processor time, saves wake-ups
- *	lease_ms            default 3000: how long a range may stay unserved after a crash, at most
  */
 P2PS_API int p2ps_config_set(p2ps_config *config, const char *name, const char *value);
 

@@ -56,6 +56,7 @@ struct network {
 	uint64_t max_nodes; /* 0 = no limit */
 	unsigned faults;    /* f */
 	char table[24];     /* strategy: "tango", "full", ... */
+	unsigned lease_ms;  /* of ranges, the same at every member; 0 to network_make: NETWORK_LEASE_MS */
 	struct slice document; /* as signed by the root key */
 };
 /* The document, signed with the root key (64-byte libsodium secret); fills net->id and net->document. */

@@ -24,7 +24,8 @@ static bool table_name_ok(const char *s)
 static bool network_ok(const struct network *net)
 {
 	return contact_text_ok(net->name, sizeof net->name - 1) && net->bits >= 4 && net->bits <= 64 &&
-	       net->faults <= NETWORK_FAULTS_MAX && table_name_ok(net->table);
+	       net->faults <= NETWORK_FAULTS_MAX && table_name_ok(net->table) && net->lease_ms >= NETWORK_LEASE_MIN_MS &&
+	       net->lease_ms <= NETWORK_LEASE_MAX_MS;
 }
 
 /* What the root key signs; the length, 0 when it is too long. */
@@ -42,6 +43,7 @@ int network_make(struct network *net, struct pool *p, const struct crypto *c, co
 	uint8_t inner[NETWORK_DOCUMENT_MAX], text[sizeof domain + NETWORK_DOCUMENT_MAX], sig[64];
 	Wire__RootDocument doc;
 	Wire__SignedDocument whole;
+	net->lease_ms = net->lease_ms ? net->lease_ms : NETWORK_LEASE_MS;
 	if (!network_ok(net))
 		return P2PS_EINVAL;
 	wire__root_document__init(&doc);
@@ -54,6 +56,7 @@ int network_make(struct network *net, struct pool *p, const struct crypto *c, co
 	doc.max_nodes = net->max_nodes;
 	doc.faults = net->faults;
 	doc.table = net->table;
+	doc.lease_ms = net->lease_ms;
 	size_t n = protobuf_c_message_get_packed_size(&doc.base);
 	if (n > sizeof inner)
 		return P2PS_EINVAL;
@@ -92,6 +95,7 @@ static int document_read(struct network *net, const struct crypto *c, struct are
 	net->bits = doc->bits;
 	net->max_nodes = doc->max_nodes;
 	net->faults = doc->faults;
+	net->lease_ms = doc->lease_ms ? doc->lease_ms : NETWORK_LEASE_MS;
 	return network_ok(net) ? 0 : P2PS_EPROTO;
 }
 

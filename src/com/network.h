@@ -8,7 +8,10 @@
 #include "com/com.h"
 
 #define NETWORK_DOCUMENT_MAX 512u /* bytes of the signed document */
-#define NETWORK_FAULTS_MAX 15u
+#define NETWORK_FAULTS_MAX 8u
+#define NETWORK_LEASE_MS 3000u
+#define NETWORK_LEASE_MIN_MS 100u
+#define NETWORK_LEASE_MAX_MS 60000u
 
 uint64_t network_derive_id(const struct network *net, const struct crypto *c, const uint8_t key[32]);
 /* The id of the holder of `key` that claims `claimed` (0: choose for me). 0, or P2PS_EINVAL: ids are derived here and

@@ -30,7 +30,7 @@ struct node_config {
 	bool found;                     /* first node of the network: start a ring of one */
 	const char *const *join;        /* access points to try "host:port[#fingerprint]", ends with NULL; may be NULL */
 	uint64_t join_timeout_us;       /* 0 = 30 s */
-	uint64_t lease_us;              /* 0 = RING_LEASE_US */
+	uint64_t lease_us;              /* 0 = the network's. Another one is for laboratories, the same in every node */
 	uint32_t stream_messages;       /* capacity of the program's message stream; refuse above */
 	uint64_t stream_bytes;
 	uint64_t send_bytes;            /* casts in flight above this answer P2PS_EBUSY; 0 = 8 MiB */

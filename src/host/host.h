@@ -46,6 +46,7 @@ struct host_config {
 	uint64_t max_nodes;       /* 0: no limit */
 	unsigned faults;          /* default 3; HOST_NO_FAULTS for 0 */
 	const char *table;        /* default "tango" */
+	uint64_t lease_us;        /* default 3 s; all members must agree on it, so it goes into the network's document */
 	/* This node. With HOST_UP what is not given is taken from the directory. */
 	uint64_t id;              /* 0: given by the network */
 	const char *zone;
@@ -53,7 +54,6 @@ struct host_config {
 	const char *advertise;    /* access points to tell others; default: what we listen on */
 	const char *join;         /* HOST_JOIN: "host:port[#fingerprint]", several separated by blanks */
 	uint64_t join_timeout_us; /* default 30 s */
-	uint64_t lease_us;
 	/* Limits. */
 	size_t memory_bytes;      /* pool of the node and its links; default 256 MiB */
 	uint32_t stream_messages; /* default 65536 */
