@@ -398,12 +398,13 @@ static SSL *client(SSL_CTX *ctx, EVP_PKEY *wrapped, EVP_PKEY *signer, int fd)
 		X509_free(x);
 	}
 	SSL *s = SSL_new(ctx);
+	SSL_set_alpn_protos(s, (const unsigned char *)"\x06p2ps/1", 7);
 	SSL_set_fd(s, fd);
 	return s;
 }
 
 /* True when the toy accepted us: our read then waits (or times out) instead of failing. */
-static bool accepted(struct toy *b, EVP_PKEY *wrapped, EVP_PKEY *signer, int max_version)
+static bool accepted(struct toy *b, EVP_PKEY *wrapped, EVP_PKEY *signer, int max_version, const char *alpn)
 {
 	unsigned before = b->ups;
 	SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
@@ -411,6 +412,8 @@ static bool accepted(struct toy *b, EVP_PKEY *wrapped, EVP_PKEY *signer, int max
 		SSL_CTX_set_max_proto_version(ctx, max_version);
 	int fd = raw_connect(b->port);
 	SSL *s = client(ctx, wrapped, signer, fd);
+	if (alpn)
+		SSL_set_alpn_protos(s, (const unsigned char *)alpn, (unsigned)strlen(alpn));
 	bool ok = SSL_connect(s) == 1;
 	if (ok && before == b->ups) {
 		char c;
@@ -431,13 +434,16 @@ static void impostors_are_refused(void **state)
 	struct toy *b = toy_new(2, 100, 16);
 	EVP_PKEY *ed = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519"), *other = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
 	EVP_PKEY *ec = EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-256");
-	assert_true(accepted(b, ed, ed, 0));
-	assert_false(accepted(b, NULL, NULL, 0));            /* no certificate */
-	assert_false(accepted(b, ec, ec, 0));                /* another kind of key */
-	assert_false(accepted(b, ed, other, 0));             /* not signed by itself */
-	assert_false(accepted(b, ed, ed, TLS1_2_VERSION));   /* an older protocol */
-	assert_true(accepted(b, other, other, 0));
-	WAIT(b, b->ups == 2);
+	assert_true(accepted(b, ed, ed, 0, NULL));
+	assert_false(accepted(b, NULL, NULL, 0, NULL));            /* no certificate */
+	assert_false(accepted(b, ec, ec, 0, NULL));                /* another kind of key */
+	assert_false(accepted(b, ed, other, 0, NULL));             /* not signed by itself */
+	assert_false(accepted(b, ed, ed, TLS1_2_VERSION, NULL));   /* an older protocol */
+	assert_false(accepted(b, ed, ed, 0, ""));            /* no protocol named */
+	assert_false(accepted(b, ed, ed, 0, "\x08http/1.1")); /* another one */
+	assert_true(accepted(b, ed, ed, 0, "\x08http/1.1\x06p2ps/1"));
+	assert_true(accepted(b, other, other, 0, NULL));
+	WAIT(b, b->ups == 3);
 	EVP_PKEY_free(ed);
 	EVP_PKEY_free(other);
 	EVP_PKEY_free(ec);

@@ -154,8 +154,32 @@ static bool context_key(SSL_CTX *ctx, const uint8_t seed[32])
 	return ok;
 }
 
+/* The protocol's name in ALPN, with its length: a dialler that does not speak it is refused in the handshake. */
+static const unsigned char protocol[] = "\x06p2ps/1";
+
+static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *len, const unsigned char *in, unsigned in_len, void *arg)
+{
+	unsigned char *chosen;
+	if (SSL_select_next_proto(&chosen, len, protocol, sizeof protocol - 1, in, in_len) != OPENSSL_NPN_NEGOTIATED)
+		return SSL_TLSEXT_ERR_ALERT_FATAL;
+	*out = chosen;
+	return SSL_TLSEXT_ERR_OK;
+}
+
+static bool speaks_protocol(const SSL *ssl)
+{
+	const unsigned char *name;
+	unsigned n;
+	SSL_get0_alpn_selected(ssl, &name, &n);
+	return n == sizeof protocol - 2 && !memcmp(name, protocol + 1, n);
+}
+
 static bool context_rules(SSL_CTX *ctx)
 {
+	SSL_CTX_set_alpn_select_cb(ctx, choose_protocol, NULL);
+	if (SSL_CTX_set_alpn_protos(ctx, protocol, sizeof protocol - 1) != 0)
+		return false;
+
 	SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET | SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION |
 					 SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
@@ -246,6 +270,8 @@ int tls_handshake(struct tls *t)
 	int rc = SSL_do_handshake(t->ssl);
 	if (rc != 1)
 		return failed(t, rc);
+	if (!speaks_protocol(t->ssl))
+		return P2PS_EPROTO;
 	t->done = true;
 	return 1;
 }
