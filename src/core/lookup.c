@@ -342,10 +342,16 @@ static void lookup_forward(struct node *n, const struct frame *f, const struct r
 	lookup_send(n, to, &g, path, f->body.len + 8, true);
 }
 
+/* The question came from whom it says: its last id is the sender's own, without any it is the origin's. */
+static bool lookup_path_ok(const struct peer *p, const struct frame *f)
+{
+	return (f->body.len ? le64(f->body.p + f->body.len - 8) : f->src) == p->c.id;
+}
+
 void lookup_frame(struct node *n, struct peer *p, const struct frame *f)
 {
 	if (f->body.len % 8 || f->body.len > 8 * (ROUTE_HOPS - 1) || !(f->flags & FRAME_KEY) || f->dst != (f->dst & n->mask) ||
-	    !f->src) {
+	    !f->src || !lookup_path_ok(p, f)) {
 		n->stats.drop_malformed++;
 		return;
 	}

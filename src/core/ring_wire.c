@@ -219,7 +219,7 @@ int ring_wire_decode(struct ring_message *m, struct arena *a, const void *p, siz
 	m->pending = w->pending;
 	m->version = w->version;
 	m->what = w->what < RING_KINDS ? (enum ring_kind)w->what : 0;
-	m->why = w->why < RING_WHYS ? (enum ring_why)w->why : RING_WHY_NONE;
+	m->why = w->why < RING_WHYS ? (enum ring_why)w->why : RING_WHY_BUSY; /* a later version's: ask again */
 	m->yes = w->yes;
 	m->whole = w->whole;
 	if (!take_contact(&m->who, a, w->who) || !take_contact(&m->origin, a, w->origin) ||
