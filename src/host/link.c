@@ -973,12 +973,12 @@ bool links_work(struct links *l)
 	return l->dirty || l->again;
 }
 
-bool links_quiet(const struct links *l)
+void links_close_all(struct links *l)
 {
-	for (const struct link *k = l->first; k; k = k->next)
-		if (k->state <= LINK_FLUSHING && (k->out_count || tls_unsent(&k->tls)))
-			return false;
-	return true;
+	for (struct link *k = l->first; k; k = k->next)
+		links_close(l, k->number, P2PS_ECLOSED);
 }
+
+unsigned links_alive(const struct links *l) { return l->alive; }
 
 void links_counters(const struct links *l, struct links_counters *out) { *out = l->n; }

@@ -46,10 +46,11 @@ void links_free(struct links *l);
 void links_dial(struct links *l, uint32_t number, enum link_class class, const char *address);
 void links_send(struct links *l, struct action_send *s); /* takes over s->body's reference */
 void links_close(struct links *l, uint32_t number, int err);
+void links_close_all(struct links *l);      /* the node is told nothing more of them */
+unsigned links_alive(const struct links *l);
 /* Tells the node which links are down. */
 void links_tell(struct links *l);
 /* Writes what was queued, reads on where a turn ended early. True: something is left to do at once. */
 bool links_work(struct links *l);
-bool links_quiet(const struct links *l); /* nothing queued or half-written anywhere */
 void links_counters(const struct links *l, struct links_counters *out);
 #endif

@@ -74,6 +74,7 @@ static void arm(struct loop *l)
 		return; /* fires early, which is harmless, and is set again then */
 	uint64_t now = loop_boot_us(), wait_us = at > now ? at - now : 0;
 	uint64_t wait_ms = wait_us > 3600000000u ? 3600000u : (wait_us + 999) / 1000;
+	wait_ms = wait_ms ? wait_ms : 1; /* with 0 libuv would run it again before it looks at any socket */
 	l->armed_us = at;
 	uv_update_time(&l->uv);
 	uv_timer_start(&l->timer, on_timer, wait_ms, 0);
@@ -189,15 +190,16 @@ int loop_init(struct loop *l, const struct loop_machine *m, struct links *links,
 	arena_init(&l->arena, arena_cap);
 	outbox_init(&l->out, &l->arena);
 	l->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (l->wake_fd < 0)
-		return -1;
-	if (uv_loop_init(&l->uv) != 0) {
-		close(l->wake_fd);
+	if (l->wake_fd < 0 || uv_loop_init(&l->uv) != 0) {
+		if (l->wake_fd >= 0)
+			close(l->wake_fd);
+		l->m.ctx = NULL;
 		return -1;
 	}
 	if (uv_poll_init(&l->uv, &l->wake, l->wake_fd) != 0) {
 		uv_loop_close(&l->uv);
 		close(l->wake_fd);
+		l->m.ctx = NULL;
 		return -1;
 	}
 	uv_poll_start(&l->wake, UV_READABLE, on_wake);

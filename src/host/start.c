@@ -1,0 +1,602 @@
+/* How a node comes to run and ends. Everything that can fail for reasons a person can mend (a port that is taken, a
+ * directory in use, an access point that is none) fails here, in the caller's thread, with a sentence; after that the
+ * node's thread runs until the node has stopped and its links have said good-bye. */
+#include <errno.h>
+#include <signal.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+
+#include "base/ids.h"
+#include "com/contact.h"
+#include "com/network.h"
+#include "core/ring.h"
+#include "core/service.h"
+#include "core/table.h"
+#include "host/host_internal.h"
+#include "p2ps.h"
+
+#define ARENA_CAP ((size_t)64 << 20) /* of one step */
+#define JOIN_MAX 32u
+
+/* ---- the little that happens while it runs ---- */
+
+/* The directory is written by the door's thread: a sync must not hold the node up. */
+struct save {
+	struct host *h;
+	uint8_t *document;
+	size_t len;
+	struct host_memory memory;
+};
+
+static void save_run(struct door_job *j)
+{
+	struct save *s = j->ctx;
+	j->err = memory_save(s->h->dir, &s->memory);
+	if (!j->err && s->document)
+		j->err = dir_write(s->h->dir, "network.root", s->document, s->len);
+}
+
+static void save_done(struct door_job *j)
+{
+	struct save *s = j->ctx;
+	memory_clear(&s->memory);
+	free(s->document);
+	free(s);
+	door_job_free(j);
+}
+
+static void save_membership(struct host *h, const struct network *net)
+{
+	struct io_request none = {0};
+	struct save *s = calloc(1, sizeof *s);
+	struct door_job *j = s ? door_job_new(&none) : NULL;
+	if (!j) {
+		free(s);
+		return;
+	}
+	s->h = h;
+	s->len = net->document.len;
+	s->document = malloc(s->len);
+	if (s->document)
+		memcpy(s->document, net->document.p, s->len);
+	s->memory.id = h->memory.id;
+	s->memory.port = h->memory.port;
+	memory_set(&s->memory.zone, h->memory.zone);
+	memory_set(&s->memory.listen, h->memory.listen);
+	memory_set(&s->memory.advertise, h->memory.advertise);
+	j->ctx = s;
+	j->call = save_run;
+	j->done = save_done;
+	door_post(h->door, j);
+}
+
+static void know_network(struct host *h, const struct network *net)
+{
+	pthread_mutex_lock(&h->lock);
+	memcpy(h->network_name, net->name, sizeof h->network_name);
+	pthread_mutex_unlock(&h->lock);
+	atomic_store(&h->bits, net->bits);
+}
+
+void host_look_joined(struct host *h)
+{
+	const struct ring *r = node_ring(h->node);
+	if (!r || ring_state(r) != RING_IN)
+		return;
+	const struct network *net = node_network(h->node);
+	h->memory.id = node_id(h->node);
+	atomic_store(&h->id, h->memory.id);
+	know_network(h, net);
+	if (h->dir)
+		save_membership(h, net);
+	pthread_mutex_lock(&h->lock);
+	atomic_store(&h->state, HOST_JOINED);
+	pthread_cond_broadcast(&h->changed);
+	pthread_mutex_unlock(&h->lock);
+	if (h->hooks.joined)
+		h->hooks.joined(h->hooks.ctx);
+}
+
+/* ---- stopping ---- */
+void host_begin_stop(struct host *h, bool leave)
+{
+	if (leave)
+		atomic_store(&h->leave, true);
+	if (atomic_load(&h->state) < HOST_STOPPING)
+		atomic_store(&h->state, HOST_STOPPING);
+}
+
+void host_node_stopped(struct host *h, int err, const char *text)
+{
+	if (h->node_stopped)
+		return;
+	h->node_stopped = true;
+	host_begin_stop(h, false);
+	h->stop_err = err;
+	snprintf(h->stop_text, sizeof h->stop_text, "%s", text && *text ? text : p2ps_strerror(err));
+	h->end_us = loop_boot_us() + LINK_LINGER_US + 200000;
+	links_close_all(h->links);
+}
+
+void host_housekeeping(struct host *h)
+{
+	if (!h->node_stopped || h->loop.stopping)
+		return;
+	if (links_alive(h->links) && loop_boot_us() < h->end_us)
+		return;
+	host_thread_end(h);
+	loop_end(&h->loop);
+}
+
+static void stop_run(struct host *h, struct host_post *p, bool stopped)
+{
+	if (stopped)
+		return;
+	bool leave = atomic_load(&h->leave);
+	host_begin_stop(h, leave);
+	/* Nobody waits for the operation's answer: tag 0. */
+	struct event ev = {.type = EVENT_STOP};
+	if (leave)
+		ev = (struct event){.type = EVENT_REQUEST, .request = {.op = op_find("node", "leave")}};
+	loop_step(&h->loop, &ev);
+}
+
+void host_stop(struct host *h, bool leave)
+{
+	if (atomic_exchange(&h->stop_posted, true))
+		return;
+	atomic_store(&h->leave, leave);
+	h->stop_post.run = stop_run;
+	host_post(h, &h->stop_post);
+}
+
+static void kill_run(struct host *h, struct host_post *p, bool stopped)
+{
+	if (!stopped)
+		host_node_stopped(h, P2PS_ECLOSED, "ended without a stop");
+	h->end_us = 0;
+}
+
+int host_stop_wait(struct host *h, int timeout_ms)
+{
+	struct timespec until;
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += timeout_ms / 1000;
+	until.tv_nsec += (long)(timeout_ms % 1000) * 1000000;
+	if (until.tv_nsec >= 1000000000) {
+		until.tv_sec++;
+		until.tv_nsec -= 1000000000;
+	}
+	pthread_mutex_lock(&h->lock);
+	int late = 0;
+	while (!h->stopped && !late)
+		late = timeout_ms < 0 ? pthread_cond_wait(&h->changed, &h->lock)
+				      : pthread_cond_timedwait(&h->changed, &h->lock, &until);
+	bool done = h->stopped;
+	pthread_mutex_unlock(&h->lock);
+	if (done)
+		return 0;
+	h->kill_post.run = kill_run;
+	host_post(h, &h->kill_post);
+	return P2PS_ETIMEOUT;
+}
+
+static void forget(struct host *h)
+{
+	dir_remove(h->dir, "network.root");
+	dir_remove(h->dir, "config");
+}
+
+static void *host_thread(void *arg)
+{
+	struct host *h = arg;
+	struct event ev = {.type = EVENT_START};
+	loop_step(&h->loop, &ev);
+	loop_run(&h->loop);
+	host_posts_end(h);
+	door_free(h->door); /* finishes what was asked for */
+	h->door = NULL;
+	host_posts_end(h);
+	if (h->dir && atomic_load(&h->leave))
+		forget(h);
+	pthread_mutex_lock(&h->lock);
+	atomic_store(&h->state, HOST_STOPPED);
+	h->stopped = true;
+	pthread_cond_broadcast(&h->changed);
+	pthread_mutex_unlock(&h->lock);
+	if (h->hooks.stopped)
+		h->hooks.stopped(h->hooks.ctx, h->stop_err, h->stop_text);
+	return NULL;
+}
+
+/* ---- starting ---- */
+struct start {
+	const struct host_config *cfg;
+	struct host *h;
+	char *why;
+	size_t why_size;
+	uint8_t seed[32], public_key[32], secret[64];
+	uint64_t incarnation;
+	struct network net; /* HOST_CREATE, HOST_UP */
+	char *join_text, *join[JOIN_MAX + 1];
+	char *addresses;    /* as the node tells them: unspecified ones are filled in by those who see it */
+};
+
+static int fail(struct start *s, int err, const char *what)
+{
+	if (s->why && s->why_size)
+		snprintf(s->why, s->why_size, "%s", what);
+	return err;
+}
+
+static int open_dir(struct start *s)
+{
+	const struct host_config *cfg = s->cfg;
+	uint8_t *data;
+	size_t len;
+	if (!cfg->dir)
+		return cfg->mode == HOST_UP ? fail(s, P2PS_EINVAL, "a node without a directory cannot go on") : 0;
+	int err = dir_open(&s->h->dir, cfg->dir, cfg->mode != HOST_UP, s->why, s->why_size);
+	if (err)
+		return err;
+	err = dir_read(s->h->dir, "network.root", &data, &len);
+	if (err == P2PS_ENOT_FOUND)
+		return cfg->mode == HOST_UP ? fail(s, P2PS_ENOT_MEMBER, "the directory's node is not a member of a network") : 0;
+	if (err)
+		return fail(s, err, "the directory's network.root cannot be read");
+	if (cfg->mode == HOST_UP) {
+		struct slice doc = {NULL, data, (uint32_t)len};
+		err = network_parse(&s->net, &s->h->pool, &crypto_real, doc);
+		err = err ? fail(s, P2PS_EIO, "the directory's network.root is damaged") : 0;
+	} else {
+		err = fail(s, P2PS_EEXISTS, "the directory's node is a member of a network already (up starts it, leave ends that)");
+	}
+	free(data);
+	return err ? err : memory_load(s->h->dir, &s->h->memory);
+}
+
+static int open_identity(struct start *s)
+{
+	struct host *h = s->h;
+	int err = 0;
+	if (h->dir) {
+		err = dir_device_seed(h->dir, s->seed);
+		if (!err)
+			err = dir_next_incarnation(h->dir, &s->incarnation);
+	} else {
+		err = getrandom(s->seed, sizeof s->seed, 0) == (ssize_t)sizeof s->seed ? 0 : P2PS_EIO;
+		s->incarnation = loop_wall_ms();
+	}
+	if (err)
+		return fail(s, err, "the device key or the counter of starts cannot be read or written");
+	crypto_real.keypair(s->public_key, s->secret, s->seed);
+	uint8_t print[16];
+	com_fingerprint(&crypto_real, s->public_key, print);
+	for (int i = 0; i < 16; i++)
+		snprintf(h->fingerprint + 2 * i, 3, "%02x", print[i]);
+	h->tls = tls_context_new(s->seed);
+	return h->tls ? 0 : fail(s, P2PS_EINTERNAL, "TLS cannot be set up");
+}
+
+static int make_network(struct start *s)
+{
+	const struct host_config *cfg = s->cfg;
+	uint8_t seed[32], root_public[32], root_secret[64];
+	struct network *net = &s->net;
+	if (!cfg->open)
+		return fail(s, P2PS_EUNSUPPORTED, "private networks come with the next release: say that this one shall be open");
+	const char *name = cfg->network_name && *cfg->network_name ? cfg->network_name : "p2ps";
+	if (!contact_text_ok(name, sizeof net->name - 1))
+		return fail(s, P2PS_EINVAL, "network name: 1 to 63 bytes of text");
+	snprintf(net->name, sizeof net->name, "%s", name);
+	snprintf(net->table, sizeof net->table, "%s", cfg->table && *cfg->table ? cfg->table : "tango");
+	net->open = true;
+	net->chosen_ids = cfg->chosen_ids || cfg->id;
+	net->bits = cfg->bits ? cfg->bits : 64;
+	net->max_nodes = cfg->max_nodes;
+	net->faults = cfg->faults == HOST_NO_FAULTS ? 0 : cfg->faults ? cfg->faults : 3;
+	if (net->bits < 4 || net->bits > 64)
+		return fail(s, P2PS_EINVAL, "bits: 4 to 64");
+	if (cfg->id > ids_mask(net->bits))
+		return fail(s, P2PS_EINVAL, "id: not on a ring of so few bits");
+	if (!table_find(net->table))
+		return fail(s, P2PS_EINVAL, "table: there is no such routing table");
+	if (getrandom(seed, sizeof seed, 0) != (ssize_t)sizeof seed)
+		return fail(s, P2PS_EIO, "no random numbers");
+	crypto_real.keypair(root_public, root_secret, seed);
+	int err = network_make(net, &s->h->pool, &crypto_real, root_secret);
+	explicit_bzero(seed, sizeof seed);
+	explicit_bzero(root_secret, sizeof root_secret);
+	return err ? fail(s, err, "the network's document cannot be made: a value is not possible") : 0;
+}
+
+static int listen_at(struct start *s, const struct sockaddr_storage *ss, socklen_t len, struct sockaddr_storage *bound)
+{
+	struct host *h = s->h;
+	int err = links_listen(h->links, ss, len, bound, s->why, s->why_size);
+	if (err)
+		return err;
+	if (!h->listener_count)
+		h->port = addr_port(bound);
+	addr_text(bound, h->listeners[h->listener_count++]);
+	return 0;
+}
+
+static void any_address(struct sockaddr_storage *ss, socklen_t *len, int family, uint16_t port)
+{
+	struct addr_parts a = {.port = port};
+	strcpy(a.host, family == AF_INET6 ? "::" : "0.0.0.0");
+	addr_numeric(&a, ss, len);
+}
+
+static int listen_one(struct start *s, const char *text)
+{
+	struct addr_parts a;
+	struct sockaddr_storage ss, bound;
+	socklen_t len;
+	char why[200];
+	int err = addr_parse(&a, text, why, sizeof why);
+	if (!err && a.has_fingerprint)
+		return fail(s, P2PS_EINVAL, "listen: an address to listen on has no fingerprint");
+	if (err) {
+		char what[300];
+		snprintf(what, sizeof what, "listen: %s", why);
+		return fail(s, err, what);
+	}
+	if (strcmp(a.host, "localhost") == 0)
+		strcpy(a.host, "127.0.0.1");
+	bool again = s->cfg->mode == HOST_UP && !s->cfg->listen && !a.port && s->h->memory.port;
+	for (int i = again ? 0 : 1; i < 2; i++) { /* the port of last time first, if we may choose */
+		uint16_t port = i ? a.port : (uint16_t)s->h->memory.port;
+		if (!a.host[0]) {
+			any_address(&ss, &len, AF_INET6, port);
+			err = listen_at(s, &ss, len, &bound);
+			if (err == P2PS_EINVAL || err == P2PS_EPERM) { /* a machine without IPv6 */
+				any_address(&ss, &len, AF_INET, port);
+				err = listen_at(s, &ss, len, &bound);
+			}
+		} else {
+			uint16_t wanted = a.port;
+			a.port = port;
+			err = addr_numeric(&a, &ss, &len);
+			a.port = wanted;
+			if (err)
+				return fail(s, err, "listen: an address of this machine, as numbers, is needed");
+			err = listen_at(s, &ss, len, &bound);
+		}
+		if (!err)
+			return 0;
+	}
+	return err;
+}
+
+static int listen_all(struct start *s)
+{
+	struct host *h = s->h;
+	const char *text = s->cfg->listen && *s->cfg->listen ? s->cfg->listen : h->memory.listen ? h->memory.listen : "0";
+	char *copy = strdup(text), *save = NULL;
+	int err = copy ? 0 : P2PS_ENOMEM;
+	for (char *one = copy ? strtok_r(copy, " ", &save) : NULL; one && !err; one = strtok_r(NULL, " ", &save))
+		err = listen_one(s, one);
+	free(copy);
+	if (!err && !h->listener_count)
+		err = fail(s, P2PS_EINVAL, "listen: an address is missing");
+	if (!err)
+		err = memory_set(&h->memory.listen, text);
+	h->memory.port = h->port;
+	return err;
+}
+
+/* What others shall dial, and what we show to people. */
+static int choose_advertise(struct start *s)
+{
+	struct host *h = s->h;
+	const char *given = s->cfg->advertise && *s->cfg->advertise ? s->cfg->advertise : h->memory.advertise;
+	char shown[CONTACT_ADDRS_MAX] = "", told[CONTACT_ADDRS_MAX] = "";
+	if (given) {
+		if (!contact_addrs_ok(given))
+			return fail(s, P2PS_EINVAL, "advertise: host:port is needed, several separated by blanks");
+		h->access_points = strdup(given);
+		s->addresses = strdup(given);
+		if (!h->access_points || !s->addresses)
+			return P2PS_ENOMEM;
+		return memory_set(&h->memory.advertise, given);
+	}
+	for (unsigned i = 0; i < h->listener_count; i++) {
+		char local[CONTACT_ADDRS_MAX];
+		struct addr_parts a;
+		struct sockaddr_storage ss;
+		socklen_t len;
+		addr_parse(&a, h->listeners[i], NULL, 0);
+		if (addr_numeric(&a, &ss, &len) == 0 && addr_is_any(&ss))
+			addr_local(a.port, ss.ss_family == AF_INET6, 3, local, sizeof local);
+		else
+			snprintf(local, sizeof local, "%s", h->listeners[i]);
+		if (strlen(shown) + strlen(local) + 2 < sizeof shown)
+			snprintf(shown + strlen(shown), sizeof shown - strlen(shown), "%s%s", *shown ? " " : "", local);
+		if (strlen(told) + strlen(h->listeners[i]) + 2 < sizeof told)
+			snprintf(told + strlen(told), sizeof told - strlen(told), "%s%s", *told ? " " : "", h->listeners[i]);
+	}
+	h->access_points = strdup(shown);
+	s->addresses = strdup(told);
+	return h->access_points && s->addresses ? 0 : P2PS_ENOMEM;
+}
+
+static int read_join(struct start *s)
+{
+	unsigned n = 0;
+	char *save = NULL, why[200], what[300];
+	struct addr_parts a;
+	if (s->cfg->mode != HOST_JOIN)
+		return 0;
+	s->join_text = strdup(s->cfg->join ? s->cfg->join : "");
+	for (char *one = s->join_text ? strtok_r(s->join_text, " ", &save) : NULL; one; one = strtok_r(NULL, " ", &save)) {
+		int err = addr_parse(&a, one, why, sizeof why);
+		if (!err && (!a.port || !a.host[0]))
+			err = P2PS_EINVAL, snprintf(why, sizeof why, "'%.100s': host and port are needed", one);
+		if (err || n == JOIN_MAX) {
+			snprintf(what, sizeof what, "access point: %s", err ? why : "too many");
+			return fail(s, P2PS_EINVAL, what);
+		}
+		s->join[n++] = one;
+	}
+	return n ? 0 : fail(s, s->join_text ? P2PS_EINVAL : P2PS_ENOMEM, "access point: host:port of a member is needed");
+}
+
+static int make_node(struct start *s)
+{
+	struct host *h = s->h;
+	const struct host_config *cfg = s->cfg;
+	const char *zone = cfg->zone ? cfg->zone : h->memory.zone ? h->memory.zone : "";
+	if (*zone && !contact_text_ok(zone, CONTACT_ZONE_MAX))
+		return fail(s, P2PS_EINVAL, "zone: at most 63 bytes of text");
+	if (memory_set(&h->memory.zone, zone) != 0)
+		return P2PS_ENOMEM;
+	struct node_config nc = {
+		.pool = &h->pool, .crypto = &crypto_real, .incarnation = s->incarnation, .zone = zone, .advertise = s->addresses,
+		.id = cfg->mode == HOST_UP && h->memory.id ? h->memory.id : cfg->id,
+		.network_document = s->net.document, .found = cfg->mode == HOST_CREATE,
+		.join = cfg->mode == HOST_JOIN ? (const char *const *)s->join : NULL,
+		.join_timeout_us = cfg->join_timeout_us, .lease_us = cfg->lease_us,
+		.stream_messages = cfg->stream_messages ? cfg->stream_messages : 65536,
+		.stream_bytes = cfg->stream_bytes ? cfg->stream_bytes : 16u << 20,
+		.send_bytes = (cfg->send_bytes ? cfg->send_bytes : 8u << 20) + (cfg->send_bytes >> 2) + (2u << 20),
+		.no_location_cache = cfg->no_location_cache,
+		.services = cfg->services ? cfg->services : all_services,
+	};
+	memcpy(nc.device_public, s->public_key, 32);
+	memcpy(nc.device_secret, s->secret, 64);
+	if (getrandom(nc.rng_seed, sizeof nc.rng_seed, 0) != (ssize_t)sizeof nc.rng_seed)
+		return fail(s, P2PS_EIO, "no random numbers");
+	h->node = node_new(&nc);
+	explicit_bzero(&nc, sizeof nc);
+	if (!h->node)
+		return fail(s, P2PS_ENOMEM, "the node cannot be made: not enough memory, or a value is not possible");
+	atomic_store(&h->id, node_id(h->node));
+	if (node_network(h->node))
+		know_network(h, node_network(h->node));
+	return 0;
+}
+
+static int start_thread(struct start *s)
+{
+	struct host *h = s->h;
+	struct loop_machine m = host_machine;
+	m.ctx = h;
+	if (loop_init(&h->loop, &m, h->links, ARENA_CAP) != 0)
+		return fail(s, P2PS_EIO, "no event loop: descriptors may have run out");
+	h->loop.spin_us = s->cfg->spin_us;
+	if (links_start(h->links, &h->loop.uv) != 0)
+		return fail(s, P2PS_EIO, "no event loop: descriptors may have run out");
+	sigset_t all, old;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old); /* signals are the program's */
+	h->thread_runs = pthread_create(&h->thread, NULL, host_thread, h) == 0;
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (!h->thread_runs)
+		return fail(s, P2PS_ENOMEM, "no thread for the node");
+	pthread_setname_np(h->thread, "p2ps-node");
+	return 0;
+}
+
+static int start(struct start *s)
+{
+	struct host *h = s->h;
+	const struct host_config *cfg = s->cfg;
+	char store[4096];
+	if (sodium_init() < 0)
+		return fail(s, P2PS_EINTERNAL, "libsodium cannot be set up");
+	int err = read_join(s);
+	if (!err)
+		err = open_dir(s);
+	if (!err && cfg->mode == HOST_CREATE)
+		err = make_network(s);
+	if (!err)
+		err = open_identity(s);
+	if (err)
+		return err;
+	struct links_config lc = {&h->pool, h->tls, cfg->links_max ? cfg->links_max : 1024,
+		cfg->half_open_max ? cfg->half_open_max : 64, h, host_links_event};
+	h->links = links_new(&lc);
+	snprintf(store, sizeof store, "%s/store", h->dir ? dir_path(h->dir) : "");
+	h->door = door_new(&h->pool, h->dir ? store : NULL);
+	if (!h->links || !h->door)
+		return P2PS_ENOMEM;
+	err = listen_all(s);
+	if (!err)
+		err = choose_advertise(s);
+	if (!err)
+		err = make_node(s);
+	return err ? err : start_thread(s);
+}
+
+static void host_clear(struct host *h)
+{
+	door_free(h->door);
+	node_free(h->node);
+	if (h->loop.m.ctx)
+		loop_free(&h->loop);
+	links_free(h->links);
+	tls_context_free(h->tls);
+	map_free(&h->pending);
+	dir_close(&h->dir);
+	memory_clear(&h->memory);
+	free(h->access_points);
+	pthread_mutex_destroy(&h->lock);
+	pthread_cond_destroy(&h->changed);
+	free(h);
+}
+
+struct host *host_start(const struct host_config *cfg, int *err, char *why, size_t why_size)
+{
+	struct host *h = calloc(1, sizeof *h);
+	struct start s = {.cfg = cfg, .h = h, .why = why, .why_size = why_size};
+	if (why && why_size)
+		why[0] = 0;
+	*err = P2PS_ENOMEM;
+	if (!h)
+		return NULL;
+	pthread_condattr_t a;
+	pthread_condattr_init(&a);
+	pthread_condattr_setclock(&a, CLOCK_MONOTONIC);
+	pthread_cond_init(&h->changed, &a);
+	pthread_condattr_destroy(&a);
+	pthread_mutex_init(&h->lock, NULL);
+	pool_init(&h->pool, cfg->memory_bytes ? cfg->memory_bytes : (size_t)256 << 20);
+	map_init(&h->pending, &h->pool);
+	h->hooks = cfg->hooks;
+	*err = start(&s);
+	network_clear(&s.net);
+	free(s.join_text);
+	free(s.addresses);
+	explicit_bzero(s.seed, sizeof s.seed);
+	explicit_bzero(s.secret, sizeof s.secret);
+	if (!*err)
+		return h;
+	if (why && why_size && !why[0])
+		snprintf(why, why_size, "%s", p2ps_strerror(*err));
+	host_clear(h);
+	return NULL;
+}
+
+void host_free(struct host **hp)
+{
+	struct host *h = *hp;
+	*hp = NULL;
+	if (!h)
+		return;
+	pthread_mutex_lock(&h->lock);
+	bool stopped = h->stopped;
+	pthread_mutex_unlock(&h->lock);
+	if (!stopped) {
+		h->kill_post.run = kill_run;
+		host_post(h, &h->kill_post);
+	}
+	pthread_join(h->thread, NULL);
+	host_posts_end(h);
+	host_clear(h);
+}
