@@ -141,9 +141,11 @@ int life_network(struct node *n)
 		return P2PS_EUNSUPPORTED;
 	n->mask = ids_mask(n->net.bits);
 	n->ring = node_make_ring(n);
-	if (!n->ring || !table_new(n, s))
-		return P2PS_ENOMEM;
-	return 0;
+	if (n->ring && table_new(n, s))
+		return 0;
+	ring_free(n->ring);
+	n->ring = NULL;
+	return P2PS_ENOMEM;
 }
 
 static int life_adopt(struct node *n, const struct network *net)
@@ -153,25 +155,26 @@ static int life_adopt(struct node *n, const struct network *net)
 	int err = network_copy(&n->net, n->pool, net);
 	if (err)
 		return err;
-	n->have_net = true;
-	return life_network(n);
+	if ((err = life_network(n)) != 0)
+		network_clear(&n->net);
+	n->have_net = !err;
+	return err;
 }
 
+/* False: it is over. */
 static bool life_self(struct node *n)
 {
 	const struct contact *self = com_self(n->com);
-	if (!self->id)
-		return false;
-	ring_set_self(n->ring, self);
-	return true;
+	int err = self->id ? ring_set_self(n->ring, self) : P2PS_EINVAL;
+	if (err)
+		life_over(n, err, err == P2PS_EINVAL ? "the wanted id is not possible in this network" : "");
+	return !err;
 }
 
 static void life_found(struct node *n)
 {
-	if (!life_self(n)) {
-		life_over(n, P2PS_EINVAL, "the wanted id is not possible in this network");
+	if (!life_self(n))
 		return;
-	}
 	n->life->phase = LIFE_IN;
 	n->life->deadline = UINT64_MAX;
 	com_set_member(n->com, true);
@@ -216,10 +219,8 @@ static void life_round(struct node *n)
 static void life_join_via(struct node *n, struct peer *p)
 {
 	struct node_life *l = n->life;
-	if (!life_self(n)) {
-		life_over(n, P2PS_EINVAL, "the wanted id is not possible in this network");
+	if (!life_self(n))
 		return;
-	}
 	l->phase = LIFE_JOINING;
 	l->via = p->c.id;
 	com_hold(n->com, p, COM_JOIN);

@@ -427,14 +427,16 @@ void ring_heard(struct ring *r, uint64_t id) { ring_dead_del(r, id); }
 
 /* ---- create, and what we are ---- */
 
-void ring_set_self(struct ring *r, const struct contact *self)
+int ring_set_self(struct ring *r, const struct contact *self)
 {
 	bool first = !r->self;
-	ring_put(r, &r->self, self);
+	if (!ring_put(r, &r->self, self))
+		return P2PS_ENOMEM;
 	if (first)
 		r->lo = self->id;
 	else if (r->state == RING_IN)
 		ring_log_changed(r, true);
+	return 0;
 }
 
 void ring_create(struct ring *r)

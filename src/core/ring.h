@@ -63,7 +63,7 @@ struct ring;
 struct ring *ring_new(const struct ring_config *cfg);
 void ring_free(struct ring *r);
 void ring_step(struct ring *r, uint64_t boot_us);                     /* the time of what follows */
-void ring_set_self(struct ring *r, const struct contact *self);       /* before create or join; again when addresses change */
+int ring_set_self(struct ring *r, const struct contact *self);        /* before create or join; again when addresses change; 0 or P2PS_ENOMEM */
 void ring_create(struct ring *r);                                     /* a ring of one */
 /* Joins through `via`, a member; retries with back-off until deadline_us, then RING_NOTE_JOIN_FAILED. */
 void ring_join(struct ring *r, const struct contact *via, uint64_t deadline_us);
