@@ -207,8 +207,10 @@ static void in_tell(struct node *n, struct flow_in *in, enum flow_status why)
 void flow_in_room(struct node *n, bool any)
 {
 	struct flow *f = n->flow;
-	if (!f->waits)
+	if (!f->waits) {
+		f->wait_us = FLOW_NEVER;
 		return;
+	}
 	uint32_t messages;
 	uint64_t bytes;
 	node_stream_room(n, &messages, &bytes);

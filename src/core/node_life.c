@@ -222,6 +222,7 @@ static void life_join_via(struct node *n, struct peer *p)
 	if (!life_self(n))
 		return;
 	l->phase = LIFE_JOINING;
+	l->next_at = UINT64_MAX;
 	l->via = p->c.id;
 	com_hold(n->com, p, COM_JOIN);
 	ring_join(n->ring, &p->c, l->deadline);

@@ -207,7 +207,7 @@ static void progress_once(struct ring *r)
 	}
 	if (r->state == RING_IN && !ring_reclaim_decided(r) && r->leave_wanted && r->now >= r->leave_deadline)
 		ring_leave_start(r);
-	if (r->state == RING_IN && r->leave_wanted)
+	if (r->state == RING_IN && r->leave_wanted && r->now < r->leave_deadline)
 		ring_wake(r, r->leave_deadline);
 	if (r->state == RING_LEAVING)
 		ring_leave_progress(r);
