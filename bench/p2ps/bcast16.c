@@ -1,0 +1,88 @@
+/* Broadcasts of 100 bytes from one node to 16 others, a process each, table `tango`, consumed through p2ps.h: deliveries
+ * per second until the last of them has everything. */
+#include "nodes.h"
+
+#define SIZE 100
+#define NODES_MAX 64
+
+struct shared {
+	struct nodes_shared s;
+	volatile uint64_t received[NODES_MAX], end_ns[NODES_MAX];
+	volatile int parts[NODES_MAX];
+};
+
+static void member(struct shared *sh, int self)
+{
+	p2ps_node *n = nodes_join(nodes_config(), sh->s.point);
+	__sync_fetch_and_add(&sh->s.ready, 1);
+	for (;;) {
+		p2ps_message *m;
+		int err = p2ps_wait(n, &m, NODES_WAIT_MS);
+		if (err)
+			bench_die("member: %s", p2ps_strerror(err));
+		do {
+			size_t len;
+			const char *p = p2ps_message_data(m, &len);
+			char kind = len == SIZE ? p[0] : 'e';
+			p2ps_message_free(&m);
+			sh->received[self]++;
+			if (kind == 'l') {
+				sh->end_ns[self] = bench_now_ns();
+				__sync_synchronize();
+				sh->parts[self]++;
+			} else if (kind != 'm')
+				bench_die("a message came damaged");
+		} while (p2ps_next(n, &m) == 0);
+	}
+}
+
+static double part(p2ps_node *n, struct shared *sh, int nodes, double seconds)
+{
+	char data[SIZE];
+	memset(data, 'x', SIZE);
+	data[0] = 'm';
+	uint64_t sent = 0, start = bench_now_ns(), until = start + (uint64_t)(seconds * 1e9), end = 0, before[NODES_MAX];
+	int parts = sh->parts[1];
+	for (int i = 1; i <= nodes; i++)
+		before[i] = sh->received[i];
+	while (bench_now_ns() < until)
+		for (int i = 0; i < 64; i++, sent++)
+			NODES_SEND(n, p2ps_broadcast(n, 0, data, SIZE, NULL, NULL));
+	data[0] = 'l';
+	NODES_SEND(n, p2ps_broadcast(n, 0, data, SIZE, NULL, NULL));
+	sent++;
+	nodes_ok(p2ps_flush_wait(n, NODES_WAIT_MS), "flush");
+	for (int i = 1; i <= nodes; i++) {
+		nodes_until(&sh->parts[i], parts + 1);
+		if (sh->received[i] - before[i] != sent)
+			bench_die("node %d got %llu of %llu", i, (unsigned long long)(sh->received[i] - before[i]), (unsigned long long)sent);
+		end = sh->end_ns[i] > end ? sh->end_ns[i] : end;
+	}
+	return (double)sent * nodes * 1e9 / (double)(end - start);
+}
+
+int main(int argc, char **argv)
+{
+	struct bench_options o = {.nodes = 16, .seconds = 4};
+	bench_parse(argc, argv, &o);
+	bench_deadline(150);
+	struct shared *sh = bench_shared(sizeof *sh);
+	if (o.nodes >= NODES_MAX)
+		bench_die("at most %d nodes", NODES_MAX - 1);
+	for (int i = 1; i <= o.nodes; i++)
+		if (bench_fork() == 0) {
+			nodes_until(&sh->s.go, i);
+			member(sh, i);
+		}
+	p2ps_node *n = nodes_create(nodes_config());
+	snprintf(sh->s.point, sizeof sh->s.point, "%s", p2ps_access_point(n));
+	for (int i = 1; i <= o.nodes; i++) {
+		sh->s.go = i;
+		nodes_until(&sh->s.ready, i);
+	}
+	nodes_wait_ring(n, (size_t)o.nodes + 1);
+	sleep(2);
+	part(n, sh, o.nodes, o.seconds / 4);
+	bench_report("bcast16", part(n, sh, o.nodes, o.seconds), "deliveries/s", NULL, NULL);
+	return 0;
+}
