@@ -253,3 +253,20 @@ def test_many_joins_at_once(net):
         n.info = json.loads(out)
         n.pid = n.info["pid"]
     net.wait_whole([first] + others)
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def test_the_three_node_example_as_a_script(net):
+    script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "examples", "three.sh")
+    env = dict(net.env, PATH=os.path.dirname(net.p2ps) + ":" + net.env["PATH"])
+    out = subprocess.run([script, str(free_port()), str(free_port())], capture_output=True, env=env, timeout=120, check=False)
+    text = out.stdout.decode()
+    check(out.returncode == 0, f"{text} {out.stderr.decode()}")
+    check(text.count("to nodes 1 and 16") == 2 and text.count("responsible for key 42") == 1, text)
+    one, rest = text.split("node sixteen received:")
+    check("to nodes 1 and 16" in one and "to nodes 1 and 16" in rest.split("node third")[0], text)
