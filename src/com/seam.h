@@ -179,7 +179,9 @@ struct action {
 			const struct value *result; /* may be NULL */
 			bool more;                  /* a stream: more replies follow */
 		} reply;
-		struct { uint32_t messages; uint64_t bytes; } settled; /* casts whose outcome is known: their room is free again */
+		/* Casts whose outcome is known: their room is free again. failed: of these messages were not delivered to every
+		 * target; err: why the first of them was not. The program's flush tells them. */
+		struct { uint32_t messages; uint64_t bytes; uint32_t failed; int err; } settled;
 		struct io_request *io;
 		struct { const char *name; const struct value *record; } emit; /* an event for the event stream */
 		struct { enum log_level level; const char *text; } log;

@@ -141,14 +141,14 @@ static void cast_run(struct host *h, struct host_post *p, bool stopped)
 	struct host_cast *c = (struct host_cast *)p;
 	struct slice entries = c->rq.entries;
 	if (stopped) {
-		host_settled(h, c->rq.count, entries.len);
+		host_settled(h, c->rq.count, entries.len, c->rq.count, P2PS_ECLOSED);
 		slice_drop(&entries);
 		cast_end(c, P2PS_ECLOSED, "the node has stopped");
 		return;
 	}
 	c->rq.tag = c->done ? ++h->last_tag : 0;
 	if (c->done && !pending_put(h, c->rq.tag, c, PENDING_CAST)) {
-		host_settled(h, c->rq.count, entries.len);
+		host_settled(h, c->rq.count, entries.len, c->rq.count, P2PS_ENOMEM);
 		slice_drop(&entries);
 		cast_end(c, P2PS_ENOMEM, NULL);
 		return;
@@ -250,10 +250,10 @@ void host_consumed(struct host *h, uint32_t messages, uint64_t bytes)
 	}
 }
 
-void host_settled(struct host *h, uint32_t messages, uint64_t bytes)
+void host_settled(struct host *h, uint32_t messages, uint64_t bytes, uint32_t failed, int err)
 {
 	if (h->hooks.settled)
-		h->hooks.settled(h->hooks.ctx, messages, bytes);
+		h->hooks.settled(h->hooks.ctx, messages, bytes, failed, err);
 }
 
 /* ---- calls ---- */
@@ -336,7 +336,7 @@ static void machine_action(void *ctx, struct action *a)
 		answer(h, a->reply.tag, a->reply.err, a->reply.text, a->reply.result, a->reply.more);
 		break;
 	case ACTION_SETTLED:
-		host_settled(h, a->settled.messages, a->settled.bytes);
+		host_settled(h, a->settled.messages, a->settled.bytes, a->settled.failed, a->settled.err);
 		break;
 	case ACTION_IO:
 		io_request(h, a->io);
@@ -385,7 +385,7 @@ void host_posts_end(struct host *h)
 }
 
 /* ---- what it is ---- */
-struct pool *host_pool(struct host *h) { return &h->pool; }
+struct pool *host_pool(struct host *h) { return h->pool; }
 enum host_state host_state(const struct host *h) { return (enum host_state)atomic_load(&h->state); }
 uint64_t host_id(const struct host *h) { return atomic_load(&h->id); }
 const char *host_dir(const struct host *h) { return h->dir ? dir_path(h->dir) : NULL; }
@@ -415,6 +415,6 @@ void host_stats(const struct host *h, struct host_stats *out)
 		.handshakes_failed = n.handshakes_failed, .links_refused = n.refused, .frames_over_limit = n.over_limit,
 		.steps = atomic_load(&h->loop.steps), .wakes = atomic_load(&h->loop.wakes),
 		.io_requests = door_requests(h->door), .io_errors = door_errors(h->door),
-		.memory_bytes = atomic_load(&h->pool.used), .memory_refused = atomic_load(&h->pool.refused),
+		.memory_bytes = atomic_load(&h->pool->used), .memory_refused = atomic_load(&h->pool->refused),
 	};
 }

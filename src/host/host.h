@@ -30,7 +30,7 @@ struct host_hooks {
 	void (*deliver)(void *ctx, struct action_deliver *d);
 	void (*emit)(void *ctx, const char *name, const struct value *record, uint64_t wall_ms); /* record may be NULL */
 	void (*log)(void *ctx, enum log_level level, const char *text);
-	void (*settled)(void *ctx, uint32_t messages, uint64_t bytes);
+	void (*settled)(void *ctx, uint32_t messages, uint64_t bytes, uint32_t failed, int err); /* as ACTION_SETTLED */
 	void (*joined)(void *ctx);                             /* once: this node is a member and serves */
 	void (*stopped)(void *ctx, int err, const char *text); /* once, the last call: err 0 after a stop or leave */
 };
@@ -56,6 +56,7 @@ struct host_config {
 	uint64_t join_timeout_us; /* default 30 s */
 	/* Limits. */
 	size_t memory_bytes;      /* pool of the node and its links; default 256 MiB */
+	struct pool *pool;        /* the caller's instead, which must outlive all buffers taken from it; default: the host's own */
 	uint32_t stream_messages; /* default 65536 */
 	uint64_t stream_bytes;    /* default 16 MiB */
 	uint64_t send_bytes;      /* default 8 MiB */

@@ -30,7 +30,7 @@ struct host {
 	struct loop loop;
 	struct links *links;
 	struct tls_context *tls;
-	struct pool pool;
+	struct pool own_pool, *pool;
 	struct node *node;
 	struct door *door;
 	struct dir *dir;
@@ -66,7 +66,7 @@ struct host {
 };
 
 void host_post(struct host *h, struct host_post *p);
-void host_settled(struct host *h, uint32_t messages, uint64_t bytes);
+void host_settled(struct host *h, uint32_t messages, uint64_t bytes, uint32_t failed, int err);
 void host_begin_stop(struct host *h, bool leave);
 void host_look_joined(struct host *h);
 void host_node_stopped(struct host *h, int err, const char *text);

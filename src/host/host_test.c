@@ -63,7 +63,7 @@ static void on_deliver(void *ctx, struct action_deliver *d)
 	TELL(s, s->delivered += d->count; s->src = d->src; snprintf(s->last, sizeof s->last, "%.*s", (int)len, d->entries.p + 4));
 }
 
-static void on_settled(void *ctx, uint32_t messages, uint64_t bytes)
+static void on_settled(void *ctx, uint32_t messages, uint64_t bytes, uint32_t failed, int err)
 {
 	struct seen *s = ctx;
 	TELL(s, s->settled += messages);

@@ -250,7 +250,7 @@ static int open_dir(struct start *s)
 		return fail(s, err, "the directory's network.root cannot be read");
 	if (cfg->mode == HOST_UP) {
 		struct slice doc = {NULL, data, (uint32_t)len};
-		err = network_parse(&s->net, &s->h->pool, &crypto_real, doc);
+		err = network_parse(&s->net, s->h->pool, &crypto_real, doc);
 		err = err ? fail(s, P2PS_EIO, "the directory's network.root is damaged") : 0;
 	} else {
 		err = fail(s, P2PS_EEXISTS, "the directory's node is a member of a network already (up starts it, leave ends that)");
@@ -308,7 +308,7 @@ static int make_network(struct start *s)
 	if (getrandom(seed, sizeof seed, 0) != (ssize_t)sizeof seed)
 		return fail(s, P2PS_EIO, "no random numbers");
 	crypto_real.keypair(root_public, root_secret, seed);
-	int err = network_make(net, &s->h->pool, &crypto_real, root_secret);
+	int err = network_make(net, s->h->pool, &crypto_real, root_secret);
 	explicit_bzero(seed, sizeof seed);
 	explicit_bzero(root_secret, sizeof root_secret);
 	return err ? fail(s, err, "the network's document cannot be made: a value is not possible") : 0;
@@ -457,7 +457,7 @@ static int make_node(struct start *s)
 	if (memory_set(&h->memory.zone, zone) != 0)
 		return P2PS_ENOMEM;
 	struct node_config nc = {
-		.pool = &h->pool, .crypto = &crypto_real, .incarnation = s->incarnation, .zone = zone, .advertise = s->addresses,
+		.pool = h->pool, .crypto = &crypto_real, .incarnation = s->incarnation, .zone = zone, .advertise = s->addresses,
 		.id = cfg->mode == HOST_UP && h->memory.id ? h->memory.id : cfg->id,
 		.network_document = s->net.document, .found = cfg->mode == HOST_CREATE,
 		.join = cfg->mode == HOST_JOIN ? (const char *const *)s->join : NULL,
@@ -519,11 +519,11 @@ static int start(struct start *s)
 		err = open_identity(s);
 	if (err)
 		return err;
-	struct links_config lc = {&h->pool, h->tls, cfg->links_max ? cfg->links_max : 1024,
+	struct links_config lc = {h->pool, h->tls, cfg->links_max ? cfg->links_max : 1024,
 		cfg->half_open_max ? cfg->half_open_max : 64, h, host_links_event};
 	h->links = links_new(&lc);
 	snprintf(store, sizeof store, "%s/store", h->dir ? dir_path(h->dir) : "");
-	h->door = door_new(&h->pool, h->dir ? store : NULL);
+	h->door = door_new(h->pool, h->dir ? store : NULL);
 	if (!h->links || !h->door)
 		return P2PS_ENOMEM;
 	err = listen_all(s);
@@ -566,8 +566,9 @@ struct host *host_start(const struct host_config *cfg, int *err, char *why, size
 	pthread_cond_init(&h->changed, &a);
 	pthread_condattr_destroy(&a);
 	pthread_mutex_init(&h->lock, NULL);
-	pool_init(&h->pool, cfg->memory_bytes ? cfg->memory_bytes : (size_t)256 << 20);
-	map_init(&h->pending, &h->pool);
+	pool_init(&h->own_pool, cfg->memory_bytes ? cfg->memory_bytes : (size_t)256 << 20);
+	h->pool = cfg->pool ? cfg->pool : &h->own_pool;
+	map_init(&h->pending, h->pool);
 	h->hooks = cfg->hooks;
 	*err = start(&s);
 	network_clear(&s.net);
