@@ -66,7 +66,7 @@ void link_dial_failed(struct com *c, struct link *l, int err, const char *text, 
 		mate_dial_failed(c, m, l->class, err);
 	if (!d)
 		return;
-	if (err == P2PS_EEXISTS && decided && (same = mate_by_key(c, l->key)))
+	if (err == P2PS_EEXISTS && (same = mate_by_key(c, l->key)))
 		dialled(c, d->ticket, same, 0, NULL); /* we are connected with it already */
 	else
 		dialled(c, d->ticket, NULL, err, text ? text : arena_printf(c->out->arena, "access point %s", d->address));
@@ -133,6 +133,10 @@ static void opened_outbound(struct com *c, struct link *l)
 {
 	const char *text;
 	int err = dial_check(c, l, &text);
+	if (!err && l->class == LINK_CONTROL && mate_by_key(c, l->key)) { /* it has come to us meanwhile */
+		link_dial_failed(c, l, P2PS_EEXISTS, NULL, false);
+		return;
+	}
 	if (err)
 		link_dial_failed(c, l, err, text, false);
 	else
