@@ -111,10 +111,11 @@ void ring_lease_progress(struct ring *r)
 /* ---- granting ---- */
 
 /* R-LEASE-2, second clause: we are taking over what lies between, and nobody there serves any more. */
-static bool next_left(const struct ring *r, const struct contact *from)
+static bool next_left(const struct ring *r, const struct contact *from, uint64_t life)
 {
-	return r->state == RING_IN && r->change.kind == RING_INTENT_EXTEND && r->change.bound == from->id &&
-	       from->id != ring_self(r);
+	const struct ring_change *c = &r->change;
+	bool same = !c->log_n || !c->log[0].life || !life || c->log[0].life == life; /* not a later self, in another ring */
+	return r->state == RING_IN && c->kind == RING_INTENT_EXTEND && c->bound == from->id && from->id != ring_self(r) && same;
 }
 
 /* R-LEASE-3 */
@@ -163,7 +164,7 @@ void ring_on_lease(struct ring *r, const struct contact *from, const struct ring
 	uint64_t retry;
 	enum ring_why why = ring_left_check(r, from, m->life, &hint, &retry);
 	bool left = !why;
-	if (why && next_left(r, from))
+	if (why && next_left(r, from, m->life))
 		why = RING_WHY_NONE;
 	if (why == RING_WHY_ELSEWHERE)
 		note_asker(r, from);
@@ -291,7 +292,7 @@ void ring_on_refuse(struct ring *r, const struct contact *from, const struct rin
 
 void ring_tell_left(struct ring *r, uint64_t instead_of)
 {
-	struct ring_message m = {.kind = RING_NEW_SUCC, .id = instead_of};
+	struct ring_message m = {.kind = RING_NEW_SUCC, .id = instead_of, .nonce = r->log_n ? r->log[0].life : 0};
 	if (r->left)
 		ring_send_left(r, &m);
 }
@@ -301,6 +302,10 @@ void ring_on_new_succ(struct ring *r, const struct contact *from, const struct r
 {
 	uint64_t mask = r->cfg.mask, self = ring_self(r), d = ids_cw(self, from->id, mask);
 	if (r->state != RING_IN || ring_alone(r))
+		return;
+	/* It means who we were in an earlier life: our right neighbour is another by now, perhaps in another ring, and would
+	 * wait in vain for us to renew. */
+	if (m->nonce && m->nonce != r->life)
 		return;
 	ring_dead_del(r, from->id);
 	const struct contact *first = r->succ_n ? r->succ[0] : NULL;

@@ -39,7 +39,7 @@ void ring_extend(struct ring *r, enum ring_cause cause, uint64_t bound, const st
 	r->change = c;
 	ring_log_changed(r, true);
 	if (c.left && bound != ring_self(r)) { /* it may need a lease from us before it can ack this very change: R-LEASE-5 */
-		struct ring_message m = {.kind = RING_NEW_SUCC, .id = r->lo};
+		struct ring_message m = {.kind = RING_NEW_SUCC, .id = r->lo, .nonce = c.log_n ? c.log[0].life : 0};
 		ring_send(r, c.left, &m);
 	}
 }
