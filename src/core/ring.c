@@ -329,6 +329,8 @@ static void spoke(struct ring *r, const struct contact *from, const struct ring_
 	r->heard_us = r->now;
 	r->join_heard = true;
 	ring_put(r, &r->speaker, from);
+	if (!m->origin && r->succ_n && from->id == r->succ[0]->id)
+		r->succ_life = m->life;
 	if (!m->origin && from->id == r->lo) {
 		r->left_lost = false;
 		r->left_far = false;
@@ -389,7 +391,7 @@ static void lose(struct ring *r, uint64_t id, bool refused)
 		r->left_lost = true;
 		if (far) { /* perhaps only we two cannot reach each other */
 			r->left_far = true;
-			ring_tell_left(r, 0);
+			ring_tell_left(r, 0, 0);
 		}
 	}
 	if (r->state == RING_LEAVING && r->succ_n && r->succ[r->leave_at % r->succ_n]->id == id) {

@@ -107,6 +107,7 @@ struct ring {
 	/* the right: who remembers us and grants our lease */
 	const struct contact *succ[RING_SUCC_MAX];
 	unsigned succ_n;
+	uint64_t succ_life;        /* which membership of succ[0] it is that answers us; 0: it has not yet */
 	bool succ_whole;           /* the list ends because the ring ends */
 	const struct contact *via; /* the member behind succ[0], when succ[0] cannot be reached directly */
 	uint64_t via_seq;          /* lease requests up to this one were not sent through via */
@@ -213,7 +214,7 @@ void ring_on_new_succ(struct ring *r, const struct contact *from, const struct r
 void ring_on_refuse(struct ring *r, const struct contact *from, const struct ring_message *m);
 void ring_on_round(struct ring *r, const struct contact *from, const struct ring_message *m);
 void ring_succ_lost(struct ring *r, uint64_t id);
-void ring_tell_left(struct ring *r, uint64_t instead_of); /* NEW_SUCC */
+void ring_tell_left(struct ring *r, uint64_t instead_of, uint64_t its_life); /* NEW_SUCC */
 
 /* ---- ring_join.c: both sides ---- */
 void ring_join_progress(struct ring *r);

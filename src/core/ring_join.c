@@ -123,7 +123,7 @@ void ring_on_grant(struct ring *r, const struct contact *from, const struct ring
 	ring_clear(r, &r->join_via);
 	r->told.joined = true;
 	if (r->left->id != from->id)
-		ring_tell_left(r, 0);
+		ring_tell_left(r, 0, 0);
 }
 
 /* R-CRASH-3, the joiner's side. */

@@ -15,6 +15,7 @@
 void ring_succ_changed(struct ring *r)
 {
 	ring_clear(r, &r->via);
+	r->succ_life = 0;
 	r->serial++;
 	r->succ_serial = r->serial;
 	r->acked = r->own_settled = 0;
@@ -290,9 +291,10 @@ void ring_on_refuse(struct ring *r, const struct contact *from, const struct rin
 
 /* ---- hints about the right neighbour ---- */
 
-void ring_tell_left(struct ring *r, uint64_t instead_of)
+void ring_tell_left(struct ring *r, uint64_t instead_of, uint64_t its_life)
 {
-	struct ring_message m = {.kind = RING_NEW_SUCC, .id = instead_of, .nonce = r->log_n ? r->log[0].life : 0};
+	struct ring_message m = {.kind = RING_NEW_SUCC, .id = instead_of, .version = its_life,
+		.nonce = r->log_n ? r->log[0].life : 0};
 	if (r->left)
 		ring_send_left(r, &m);
 }
@@ -316,8 +318,9 @@ void ring_on_new_succ(struct ring *r, const struct contact *from, const struct r
 		return;
 	}
 	const struct contact *via = r->passed_on ? ring_hold(r, r->speaker) : NULL;
-	bool take = !first || ids_in_oo(from->id, self, first->id, mask) || m->id == first->id || ring_dead_has(r, first);
-	const struct contact *gone = m->id != from->id ? ring_known(r, m->id) : NULL;
+	bool replaced = first && m->id == first->id && m->version && m->version == r->succ_life;
+	bool take = !first || ids_in_oo(from->id, self, first->id, mask) || replaced || ring_dead_has(r, first);
+	const struct contact *gone = replaced ? first : NULL;
 	if (gone)
 		ring_dead_add(r, gone, 2 * r->lease);
 	while (take && r->succ_n && ids_cw(self, r->succ[0]->id, mask) < d)

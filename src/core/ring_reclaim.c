@@ -39,7 +39,8 @@ void ring_extend(struct ring *r, enum ring_cause cause, uint64_t bound, const st
 	r->change = c;
 	ring_log_changed(r, true);
 	if (c.left && bound != ring_self(r)) { /* it may need a lease from us before it can ack this very change: R-LEASE-5 */
-		struct ring_message m = {.kind = RING_NEW_SUCC, .id = r->lo, .nonce = c.log_n ? c.log[0].life : 0};
+		struct ring_message m = {.kind = RING_NEW_SUCC, .id = r->lo, .version = r->log_n ? r->log[0].life : 0,
+			.nonce = c.log_n ? c.log[0].life : 0};
 		ring_send(r, c.left, &m);
 	}
 }
@@ -48,7 +49,7 @@ void ring_extend(struct ring *r, enum ring_cause cause, uint64_t bound, const st
 void ring_take(struct ring *r)
 {
 	struct ring_change *c = &r->change;
-	uint64_t had = r->lo;
+	uint64_t had = r->lo, had_life = r->log_n ? r->log[0].life : 0;
 	enum ring_cause cause = c->cause;
 	const struct contact *who = ring_hold(r, c->who);
 	bool forced = cause == CAUSE_FORCE || (cause == CAUSE_CRASH && c->bound == ring_self(r));
@@ -81,7 +82,7 @@ void ring_take(struct ring *r)
 	ring_preds_set(r, NULL, 0);
 	ring_log_changed(r, true);
 	r->told.forced |= forced;
-	ring_tell_left(r, had);
+	ring_tell_left(r, had, had_life);
 	if (cause == CAUSE_LEAVE && who) {
 		struct ring_message m = {.kind = RING_LEAVE_ACK};
 		ring_send(r, who, &m);
@@ -371,7 +372,7 @@ static void orphan_progress(struct ring *r)
 	}
 	if (!r->orphan_us) {
 		r->orphan_us = r->now;
-		ring_tell_left(r, 0);
+		ring_tell_left(r, 0, 0);
 	}
 	bool fresh = r->asker && r->now - r->asker_us <= r->lease;
 	if (r->now >= r->orphan_us + r->lease_plus && fresh && ring_serving(r)) {
