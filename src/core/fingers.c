@@ -22,6 +22,7 @@
 #define FINGER_FIRST_US 200000u      /* look-ups after a join are spread over this */
 #define FINGER_RETRY_US 500000u
 #define FINGER_SUBSTITUTE_US 600000000u
+#define TABLE_LOOK_US 5000000u       /* the ring is looked at this often, for what it does not tell of */
 #define GOSSIP_SOON_US 1000000u
 #define GOSSIP_US 60000000u
 #define MEMBERS_PART 256u
@@ -287,12 +288,26 @@ static bool table_resize(struct node *n, uint32_t len)
 	return true;
 }
 
+/* What the table takes for the size of the network. Where ids are chosen they may stand in a heap: then the successors
+ * are far nearer than the size says, and the table must reach down to them. */
+static uint64_t table_size(const struct node *n)
+{
+	uint64_t size = ring_size_estimate(n->ring);
+	unsigned len = ring_succ_count(n->ring);
+	if (len < 4)
+		return size;
+	len = (len + 1) / 2; /* the list may reach over the edge of the heap */
+	uint64_t far = ids_cw(node_id(n), ring_succ(n->ring, len - 1)->id, n->mask), near = far / len ? far / len : 1;
+	uint64_t here = n->mask / near;
+	return here / 8 > size ? here : size;
+}
+
 /* The points for the present size of the network; new ones are looked up soon. */
 static void table_points(struct node *n)
 {
 	struct table *t = n->table;
 	uint64_t points[TABLE_POINTS_MAX];
-	uint64_t size = ring_size_estimate(n->ring);
+	uint64_t size = table_size(n);
 	uint64_t floor = table_gap_follow(n->net.bits, size, t->gap_floor);
 	if (floor == t->gap_floor)
 		return;
@@ -357,10 +372,12 @@ void table_ring_changed(struct node *n)
 		t->announce_at = n->now_us + FINGER_FIRST_US + rng_below(&n->rng, FINGER_FIRST_US);
 	}
 	if (t->strategy->everybody) {
+		t->look_at = UINT64_MAX;
 		if (t->gossip_at == UINT64_MAX)
 			t->gossip_at = n->now_us + rng_below(&n->rng, FINGER_FIRST_US);
 		return;
 	}
+	t->look_at = n->now_us + rng_jitter(&n->rng, TABLE_LOOK_US);
 	table_points(n);
 	for (uint32_t i = 0; i < t->len; i++) {
 		struct finger *f = &t->v[i];
@@ -453,6 +470,8 @@ void table_timer(struct node *n)
 	}
 	if (t->gossip_at <= n->now_us)
 		everybody_ask(n);
+	if (t->look_at <= n->now_us)
+		route_ring_changed(n);
 }
 
 uint64_t table_deadline(const struct node *n)
@@ -461,6 +480,7 @@ uint64_t table_deadline(const struct node *n)
 	if (!t || !t->running)
 		return UINT64_MAX;
 	uint64_t at = t->gossip_at < t->announce_at ? t->gossip_at : t->announce_at;
+	at = t->look_at < at ? t->look_at : at;
 	for (uint32_t i = 0; i < t->len; i++)
 		if (t->v[i].at < at)
 			at = t->v[i].at;
@@ -585,9 +605,11 @@ static void correction_joined(struct node *n, const struct frame *f, const Wire_
 {
 	struct table *t = n->table;
 	struct contact c;
+	struct route_view v;
 	const struct contact *who = correction_who(&c, m);
 	if (!who)
 		return;
+	route_view(n, &v);
 	table_learn(n, who, m->from & n->mask);
 	if (m->index >= t->len || f->hops <= 1 || !n->route->pred_len || t->strategy->everybody)
 		return;

@@ -127,6 +127,38 @@ static void grow(void **state)
 	test_world_free(&W);
 }
 
+/* Ids chosen in a heap: the table reaches down to them. */
+static void heap(void **state)
+{
+	uint64_t ids[24];
+	struct rng rng;
+	(void)state;
+	rng_init_u64(&rng, 13, "heap", 0);
+	for (unsigned i = 0; i < 24; i++)
+		ids[i] = UINT64_C(0x145debe5d4b72000) + i * 100 + rng_below(&rng, 60);
+	for (unsigned i = 24; i-- > 1;) {
+		unsigned j = (unsigned)rng_below(&rng, i + 1);
+		uint64_t t = ids[i];
+		ids[i] = ids[j];
+		ids[j] = t;
+	}
+	test_world_init(&W, 13, "tango", 64);
+	test_world_grow(&W, 24, ids);
+	test_world_run(&W, 10 * SECOND);
+	struct asked a = {.w = &W};
+	for (unsigned k = 0; k < 400; k++) {
+		struct node *n = test_world_enter(&W, k % 24);
+		route_lookup(n, UINT64_C(0x145debe5d4b72000) + k * 6, LOOKUP_FRESH, answered, &a);
+		test_world_leave(&W, k % 24);
+		test_world_run(&W, 10000);
+	}
+	test_world_run(&W, SECOND);
+	print_message("24 nodes in a heap: %u hops at most, %llu points\n", a.hops_max, (unsigned long long)W.v[3].n->table->len);
+	assert_int_equal(a.right, 400);
+	assert_true(a.hops_max <= tango_pairs(5) + 6);
+	test_world_free(&W);
+}
+
 static void heal(void **state)
 {
 	(void)state;
@@ -411,7 +443,7 @@ static void operations(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(one),       cmocka_unit_test(grow),          cmocka_unit_test(heal),   cmocka_unit_test(everybody),
+		cmocka_unit_test(one),       cmocka_unit_test(grow),          cmocka_unit_test(heap), cmocka_unit_test(heal),   cmocka_unit_test(everybody),
 		cmocka_unit_test(chord),     cmocka_unit_test(cache),         cmocka_unit_test(hop_limit),
 		cmocka_unit_test(come_back), cmocka_unit_test(last_one_back), cmocka_unit_test(errors), cmocka_unit_test(quiet),
 		cmocka_unit_test(operations),

@@ -89,9 +89,19 @@ void route_told_range(struct node *n, uint64_t id, uint64_t from)
 		k->lo = from;
 }
 
-void route_view(const struct node *n, struct route_view *v)
+/* Ring neighbours are asked for each time: the ring tells of the nearest ones' changes only. */
+void route_view(struct node *n, struct route_view *v)
 {
-	const struct route *r = n->route;
+	struct route *r = n->route;
+	unsigned succ = ring_succ_count(n->ring), pred = ring_pred_count(n->ring);
+	uint64_t to;
+	r->succ_len = succ < RING_SUCC_MAX ? succ : RING_SUCC_MAX;
+	r->pred_len = pred < RING_SUCC_MAX ? pred : RING_SUCC_MAX;
+	for (uint32_t i = 0; i < r->succ_len; i++)
+		r->succ[i] = ring_succ(n->ring, i)->id;
+	for (uint32_t i = 0; i < r->pred_len; i++)
+		r->pred[i] = ring_pred(n->ring, i)->id;
+	ring_range(n->ring, &r->lo, &to);
 	*v = (struct route_view){.self = node_id(n), .lo = r->lo, .mask = n->mask, .known = r->known, .known_len = r->known_len,
 				 .succ = r->succ, .pred = r->pred, .succ_len = r->succ_len, .pred_len = r->pred_len};
 }
@@ -143,19 +153,14 @@ static void route_mark_neighbour(struct node *n, const struct contact *c)
 void route_ring_changed(struct node *n)
 {
 	struct route *r = n->route;
-	uint64_t to;
-	r->succ_len = r->pred_len = 0;
+	struct route_view v;
 	r->lo = node_id(n);
-	if (!node_is_member(n))
-		return;
-	ring_range(n->ring, &r->lo, &to);
-	for (unsigned i = 0; i < ring_succ_count(n->ring) && i < RING_SUCC_MAX; i++) {
-		r->succ[r->succ_len++] = ring_succ(n->ring, i)->id;
-		route_mark_neighbour(n, ring_succ(n->ring, i));
-	}
-	for (unsigned i = 0; i < ring_pred_count(n->ring) && i < RING_SUCC_MAX; i++) {
-		r->pred[r->pred_len++] = ring_pred(n->ring, i)->id;
-		route_mark_neighbour(n, ring_pred(n->ring, i));
+	if (node_is_member(n)) {
+		route_view(n, &v);
+		for (unsigned i = 0; i < ring_succ_count(n->ring); i++)
+			route_mark_neighbour(n, ring_succ(n->ring, i));
+		for (unsigned i = 0; i < ring_pred_count(n->ring); i++)
+			route_mark_neighbour(n, ring_pred(n->ring, i));
 	}
 	table_ring_changed(n);
 }

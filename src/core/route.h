@@ -93,7 +93,7 @@ struct slice lookup_reply_encode(struct pool *p, const struct lookup_reply *r);
 struct route {
 	struct route_known *known;
 	uint32_t known_len, known_cap;
-	uint64_t succ[RING_SUCC_MAX], pred[RING_SUCC_MAX];
+	uint64_t succ[RING_SUCC_MAX], pred[RING_SUCC_MAX]; /* as of the last route_view */
 	uint32_t succ_len, pred_len;
 	uint64_t lo;
 	uint32_t used_by; /* of known: peers that use us as a finger */
@@ -105,7 +105,7 @@ struct route {
 	struct { uint64_t id, at; } corrected[16];
 	uint32_t corrected_at;
 };
-void route_view(const struct node *n, struct route_view *v);
+void route_view(struct node *n, struct route_view *v); /* good until the next call */
 struct peer *route_peer_of(struct node *n, const struct route_choice *c); /* connecting a ring neighbour if need be */
 struct route_known *route_known_get(struct node *n, uint64_t id);
 /* This peer is a member: it may carry our messages from now on. */
@@ -136,6 +136,7 @@ struct table {
 	uint32_t len, cap;
 	uint64_t offsets[TABLE_POINTS_MAX]; /* points of node 0 at the same gap */
 	uint64_t gap_floor;
+	uint64_t look_at;     /* when to look at the ring again */
 	uint64_t announce_at; /* when to tell others that we have joined */
 	uint64_t gossip_at; /* `full`: when to compare members with somebody */
 	bool running;
