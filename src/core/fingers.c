@@ -16,6 +16,7 @@
 #include "com/contact.h"
 #include "com/proto.h"
 #include "core.pb-c.h"
+#include "core/merge.h"
 #include "core/route.h"
 #include "p2ps.h"
 
@@ -417,8 +418,6 @@ void table_peer_up(struct node *n, struct peer *p)
 		route_known_add(n, p);
 		correction_simple(n, p, WIRE__CORRECTION_KIND__CORRECTION_USE);
 	}
-	if (!p->joining)
-		table_consider(n, &p->c, false, 0);
 }
 
 void table_peer_down(struct node *n, struct peer *p)
@@ -548,6 +547,11 @@ static const struct contact *correction_who(struct contact *c, const Wire__Corre
 static void correction_use(struct node *n, struct peer *p, const Wire__Correction *m)
 {
 	struct route *r = n->route;
+	/* Ranges that overlap: it is in another ring. */
+	if (ids_in_oo(p->c.id, r->lo, node_id(n), n->mask) || ids_in_oo(node_id(n), m->from & n->mask, p->c.id, n->mask)) {
+		merge_lost(n, &p->c);
+		return;
+	}
 	struct route_known *k = route_known_add(n, p);
 	if (!k)
 		return;
@@ -665,6 +669,11 @@ void correction_frame(struct node *n, struct peer *p, const struct frame *f)
 		return;
 	}
 	switch (m->kind) {
+	case WIRE__CORRECTION_KIND__CORRECTION_PROBE:
+	case WIRE__CORRECTION_KIND__CORRECTION_PROBE_ACK:
+	case WIRE__CORRECTION_KIND__CORRECTION_OTHER_RING:
+		merge_frame(n, p, m);
+		break;
 	case WIRE__CORRECTION_KIND__CORRECTION_BETTER:
 		if (f->dst != node_id(n))
 			correction_back(n, f, m);

@@ -36,6 +36,7 @@ struct node {
 	/* casts in flight */
 	uint64_t cast_bytes;
 	struct node_request *requests;
+	struct merge *merge;    /* merge.c: other rings of this network */
 	struct node_life *life; /* node.c: start, join, stop */
 	struct node_services *services; /* services.c */
 	uint64_t io_number;
@@ -48,6 +49,7 @@ struct lookup_result {
 	const struct contact *owner;  /* valid during the callback */
 	uint64_t from, to;            /* its range (from, to] as it said */
 	struct epoch epoch;
+	uint64_t size;                /* the owner's estimate of the network, 65535 at most; 0: not told */
 	unsigned hops;
 	const uint64_t *path;         /* with trace: every node on the way, ours first, the owner last */
 	unsigned path_len;

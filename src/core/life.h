@@ -9,10 +9,11 @@
 #define LIFE_ROUNDS 3u             /* a first join gives up after so many times through its list */
 #define LIFE_ROUND_US 400000u      /* pause between rounds */
 #define LIFE_ALONE_US 2500000u     /* nobody remembered answers: found the ring again after this */
+#define LIFE_MOVE_US 4000000u      /* leaving one ring for another takes no longer */
 #define LIFE_STOP_US 8000000u      /* a graceful stop takes no longer */
 #define LIFE_REMEMBER_US 30000000u /* what is remembered is written at most so often */
 
-enum life_phase { LIFE_NEW, LIFE_LOADING, LIFE_DIALLING, LIFE_JOINING, LIFE_IN, LIFE_STOPPING, LIFE_OVER };
+enum life_phase { LIFE_NEW, LIFE_LOADING, LIFE_DIALLING, LIFE_JOINING, LIFE_IN, LIFE_MOVING, LIFE_STOPPING, LIFE_OVER };
 
 struct life_candidate {
 	char *address; /* "host:port", in the pool */
@@ -37,7 +38,10 @@ struct node_life {
 	bool serving, alone, changed;
 	uint64_t suspected[2];
 	uint64_t remember_at;
-	uint32_t remembered;
+	uint32_t rejoins;
+	bool member;            /* it has been one already */
+	struct contact move_to; /* into another ring, through this member */
+	bool move, again;       /* at the end of the step: move now; join again */
 	bool leave; /* for good */
 	struct node_request *leave_request;
 };
@@ -46,6 +50,8 @@ struct node_life *life_new(struct node *n);
 void life_free(struct node *n);
 void life_start(struct node *n);
 void life_stop(struct node *n, bool leave);
+/* Leaves the ring and joins the one that this member is in. */
+void life_move(struct node *n, const struct contact *to);
 void life_note(struct node *n, enum ring_note what, int err);
 void life_dialled(struct node *n, uint32_t ticket, struct peer *p, const struct network *net, int err, const char *text);
 void life_peer(struct node *n, struct peer *p, bool up);

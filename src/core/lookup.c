@@ -25,6 +25,7 @@ int lookup_reply_decode(struct lookup_reply *r, struct arena *a, struct slice bo
 	if (r->path_len > ROUTE_HOPS || addrs > CONTACT_ADDRS_MAX || zone > CONTACT_ZONE_MAX ||
 	    body.len != LOOKUP_REPLY_HEAD + 8 * r->path_len + addrs + zone)
 		return P2PS_EPROTO;
+	r->size = le16(p + 6);
 	r->key = le64(p + 8);
 	r->from = le64(p + 16);
 	r->epoch = (struct epoch){le64(p + 24), le64(p + 32)};
@@ -54,6 +55,7 @@ static uint32_t lookup_reply_write(uint8_t *p, const struct lookup_reply *r, uin
 	p[1] = (uint8_t)r->path_len;
 	p[2] = (uint8_t)zone;
 	put_le16(p + 4, (uint16_t)addrs);
+	put_le16(p + 6, (uint16_t)(r->size < UINT16_MAX ? r->size : UINT16_MAX));
 	put_le64(p + 8, r->key);
 	put_le64(p + 16, r->from);
 	put_le64(p + 24, r->epoch.counter);
@@ -314,6 +316,7 @@ static void lookup_answer(struct node *n, struct peer *p, const struct frame *f,
 	if (n->ring) {
 		ring_range(n->ring, &r.from, &to);
 		r.epoch = ring_epoch(n->ring);
+		r.size = ring_size_estimate(n->ring);
 	}
 	struct route_known *origin = f->src == p->c.id ? NULL : route_known_get(n, f->src);
 	struct frame back = {.type = FRAME_LOOKUP_REPLY, .flags = FRAME_BACK, .hops = (uint8_t)r.path_len, .src = node_id(n),
@@ -456,7 +459,7 @@ void lookup_reply_frame(struct node *n, struct peer *p, const struct frame *f)
 	memcpy(path + 1, r.path, 8 * r.path_len);
 	path[r.path_len + 1] = r.owner.id;
 	struct lookup_result res = {.key = r.key, .owner = &r.owner, .from = r.from, .to = r.owner.id, .epoch = r.epoch,
-				    .hops = r.path_len + 1, .path = path, .path_len = r.path_len + 2};
+				    .size = r.size, .hops = r.path_len + 1, .path = path, .path_len = r.path_len + 2};
 	route_told_range(n, r.owner.id, r.from);
 	if (!n->cfg.no_location_cache)
 		location_put(&n->route->locations, &r.owner, r.from, r.epoch, n->mask);

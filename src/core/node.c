@@ -6,6 +6,7 @@
 #include "base/le.h"
 #include "com/network.h"
 #include "core/life.h"
+#include "core/merge.h"
 #include "core/ring_wire.h"
 #include "core/route.h"
 #include "p2ps.h"
@@ -71,6 +72,7 @@ static void node_on_peer_up(void *ctx, struct peer *p)
 	flow_peer_up(n, p);
 	cast_peer_up(n, p);
 	services_peer(n, p, true);
+	merge_peer(n, p, true);
 	life_peer(n, p, true);
 }
 
@@ -80,6 +82,7 @@ static void node_on_peer_down(void *ctx, struct peer *p, int err)
 	if (!n->ring)
 		return;
 	life_peer(n, p, false);
+	merge_peer(n, p, false);
 	route_peer_down(n, p, err);
 	flow_peer_down(n, p, err);
 	cast_peer_down(n, p, err);
@@ -164,7 +167,7 @@ static bool node_modules(struct node *n)
 				.network = n->have_net ? &n->net : NULL, .incarnation = cfg->incarnation,
 				.zone = cfg->zone ? cfg->zone : ""};
 	memcpy(cc.key, cfg->device_public, sizeof cc.key);
-	if (!(n->com = com_new(&cc)) || !life_new(n) || !route_new(n) || !(n->flow = flow_new(n)) || !(n->cast = cast_new(n)))
+	if (!(n->com = com_new(&cc)) || !life_new(n) || !merge_new(n) || !route_new(n) || !(n->flow = flow_new(n)) || !(n->cast = cast_new(n)))
 		return false;
 	com_set_self(n->com, cfg->id, cfg->advertise ? cfg->advertise : "");
 	return !n->have_net || life_network(n) == 0;
@@ -212,6 +215,7 @@ void node_free(struct node *n)
 	if (n->ring)
 		ring_free(n->ring);
 	life_free(n);
+	merge_free(n);
 	if (n->com)
 		com_free(n->com);
 	network_clear(&n->net);
@@ -290,6 +294,8 @@ static void node_timer(struct node *n)
 		life_timer(n);
 	if (!n->ring || n->stopped)
 		return;
+	if (merge_deadline(n) <= now)
+		merge_timer(n);
 	if (route_deadline(n) <= now)
 		route_timer(n);
 	if (flow_deadline(n) <= now)
@@ -390,6 +396,7 @@ uint64_t node_deadline(const struct node *n)
 	SOONER(life_deadline(n));
 	if (n->ring) {
 		SOONER(ring_deadline(n->ring));
+		SOONER(merge_deadline(n));
 		SOONER(route_deadline(n));
 		SOONER(flow_deadline(n));
 		SOONER(cast_deadline(n));

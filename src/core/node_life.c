@@ -4,8 +4,9 @@
  *	first join   the given access points in turn; the first that answers tells the network, then the ring joins
  *	             through it
  *	up again     the given access points and the members remembered on disk, several at once. When nobody answers and
- *	             nobody with a smaller id is starting, too, the node founds the ring again, alone, and goes on looking:
- *	             a node that is alone joins the others as soon as it finds one
+ *	             nobody with a smaller id is starting, too, the node founds the ring again, alone; merge.c goes on
+ *	             looking for the others
+ *	move         from one ring of the network into another (merge.c); and back in when the ring threw this node out
  *	stop         the range is handed over first; a limit in time
  *
  * It also tells the program what happened to its neighbours (the event stream) and keeps a few members in mind. */
@@ -17,6 +18,7 @@
 #include "com/proto.h"
 #include "core.pb-c.h"
 #include "core/life.h"
+#include "core/merge.h"
 #include "core/route.h"
 #include "p2ps.h"
 
@@ -92,6 +94,7 @@ void life_free(struct node *n)
 	for (uint32_t i = 0; i < l->candidates_len; i++)
 		pool_strfree(n->pool, l->candidates[i].address);
 	pool_free(n->pool, l->candidates, l->candidates_cap * sizeof *l->candidates);
+	contact_clear(n->pool, &l->move_to);
 	pool_free(n->pool, l, sizeof *l);
 	n->life = NULL;
 }
@@ -176,6 +179,7 @@ static void life_found(struct node *n)
 	if (!life_self(n))
 		return;
 	n->life->phase = LIFE_IN;
+	n->life->member = true;
 	n->life->deadline = UINT64_MAX;
 	com_set_member(n->com, true);
 	ring_create(n->ring);
@@ -228,18 +232,79 @@ static void life_join_via(struct node *n, struct peer *p)
 	ring_join(n->ring, &p->c, l->deadline);
 }
 
-/* Alone and found somebody: leave the ring of one and join the other. */
-static void life_rejoin_via(struct node *n, struct peer *p)
+/* ---- out of one ring and into another ---- */
+
+static uint64_t life_patience(const struct node *n) { return n->cfg.join_timeout_us ? n->cfg.join_timeout_us : 30000000u; }
+
+/* A ring that has forgotten everything, in the place of the one we were in. */
+static bool life_fresh_ring(struct node *n)
 {
 	struct ring *fresh = node_make_ring(n);
+	struct peer *p;
 	if (!fresh)
-		return;
+		return false;
+	ring_step(fresh, n->now_us);
 	ring_free(n->ring);
 	n->ring = fresh;
+	for (uint32_t i = 0; com_next_peer(n->com, &i, &p);)
+		while (p->held[COM_RING])
+			com_release(n->com, p, COM_RING);
 	com_set_member(n->com, false);
-	n->life->deadline = n->now_us + (n->cfg.join_timeout_us ? n->cfg.join_timeout_us : 30000000u);
 	n->life->changed = true;
-	life_join_via(n, p);
+	return life_self(n);
+}
+
+void life_move(struct node *n, const struct contact *to)
+{
+	struct node_life *l = n->life;
+	struct contact copy;
+	if (l->phase != LIFE_IN || contact_copy(n->pool, &copy, to) != 0)
+		return;
+	contact_clear(n->pool, &l->move_to);
+	l->move_to = copy;
+	l->phase = LIFE_MOVING;
+	l->deadline = n->now_us + LIFE_MOVE_US;
+	l->via = copy.id;
+	struct peer *p = com_connect(n->com, &l->move_to);
+	if (p)
+		com_hold(n->com, p, COM_JOIN);
+	ring_leave(n->ring);
+}
+
+/* We have left, or waited long enough: nothing of the old ring may lead into the new one. */
+static void life_moved(struct node *n)
+{
+	struct node_life *l = n->life;
+	struct peer *p;
+	if (!life_fresh_ring(n))
+		return;
+	route_ring_changed(n); /* lets fingers go */
+	route_clear(n);
+	for (uint32_t i = 0; com_next_peer(n->com, &i, &p);)
+		if (p->c.id != l->move_to.id && p->state == PEER_UP)
+			com_close_peer(n->com, p, P2PS_ECLOSED);
+	l->phase = LIFE_JOINING;
+	l->deadline = n->now_us + life_patience(n);
+	ring_join(n->ring, &l->move_to, l->deadline);
+}
+
+/* A former member could not get in again: through somebody else; or alone, and the rings find each other later. */
+static void life_again(struct node *n)
+{
+	struct node_life *l = n->life;
+	const struct contact *who = l->rejoins < 3 ? merge_anybody(n) : NULL;
+	if (!life_fresh_ring(n))
+		return;
+	if (!who) {
+		l->rejoins = 0;
+		life_found(n);
+		return;
+	}
+	l->rejoins++;
+	l->phase = LIFE_JOINING;
+	l->via = who->id;
+	l->deadline = n->now_us + life_patience(n) / 3;
+	ring_join(n->ring, who, l->deadline);
 }
 
 void life_dialled(struct node *n, uint32_t ticket, struct peer *p, const struct network *net, int err, const char *text)
@@ -255,13 +320,9 @@ void life_dialled(struct node *n, uint32_t ticket, struct peer *p, const struct 
 		life_join_via(n, p);
 		return;
 	}
-	if (!err && l->phase == LIFE_IN && l->alone && !p->joining && (p->c.id < node_id(n) || l->rounds >= LIFE_ROUNDS)) {
-		life_rejoin_via(n, p);
-		return;
-	}
 	if (err)
 		life_blame(l, err, text);
-	if (l->phase == LIFE_DIALLING || l->phase == LIFE_IN)
+	if (l->phase == LIFE_DIALLING)
 		life_dial(n);
 }
 
@@ -287,13 +348,12 @@ static void life_dialling_timer(struct node *n)
 		life_over(n, l->err ? l->err : P2PS_EUNREACHABLE, l->text);
 		return;
 	}
-	uint64_t started = l->deadline - (n->cfg.join_timeout_us ? n->cfg.join_timeout_us : 30000000u);
+	uint64_t started = l->deadline - life_patience(n);
 	if (!given && l->rounds && n->now_us >= started + LIFE_ALONE_US && (!life_yields(n) || n->now_us >= l->deadline)) {
 		outbox_log(n->out, LOG_WARN, "nobody of the %u members remembered answers: founding the ring again",
 			   l->candidates_len);
-		l->rounds = 0;
+		l->next_at = UINT64_MAX;
 		life_found(n);
-		l->next_at = n->now_us + rng_jitter(&n->rng, 5000000u);
 		return;
 	}
 	if (l->next_at <= n->now_us)
@@ -325,7 +385,7 @@ void life_start(struct node *n)
 		life_over(n, l->err, l->text);
 		return;
 	}
-	l->deadline = n->now_us + (n->cfg.join_timeout_us ? n->cfg.join_timeout_us : 30000000u);
+	l->deadline = n->now_us + life_patience(n);
 	if (n->cfg.found) {
 		life_found(n);
 	} else if (n->have_net) {
@@ -355,8 +415,9 @@ static void life_loaded(struct node *n, const struct event *ev)
 		size_t len = contact_next(&at, &point);
 		com_fingerprint(n->crypto, c.key, fp);
 		char *address = len ? arena_printf(n->out->arena, "%.*s", (int)len, point) : NULL;
-		if (address && life_add(n, address, fp, false) == 0)
-			l->remembered++;
+		if (address)
+			life_add(n, address, fp, false);
+		merge_lost(n, &c);
 	}
 	if (!l->candidates_len) {
 		life_found(n); /* it never knew another member */
@@ -477,7 +538,7 @@ void life_peer(struct node *n, struct peer *p, bool up)
 	struct node_life *l = n->life;
 	uint64_t id = p->c.id;
 	int at = id && id == l->succ ? 0 : id && id == l->pred ? 1 : -1;
-	if (!up && l->phase == LIFE_JOINING && id == l->via && p->held[COM_JOIN])
+	if (!up && (l->phase == LIFE_JOINING || l->phase == LIFE_MOVING) && id == l->via && p->held[COM_JOIN])
 		com_release(n->com, p, COM_JOIN);
 	if (up && (l->suspected[0] == id || l->suspected[1] == id)) {
 		for (int i = 0; i < 2; i++)
@@ -495,7 +556,11 @@ static void life_joined(struct node *n)
 	struct peer *via = com_find(n->com, l->via);
 	if (via && via->held[COM_JOIN])
 		com_release(n->com, via, COM_JOIN);
+	if (!l->member)
+		merge_clear(n);
 	l->phase = LIFE_IN;
+	l->member = true;
+	l->rejoins = 0;
 	l->deadline = UINT64_MAX;
 	l->next_at = UINT64_MAX;
 	l->remember_at = n->now_us + 2000000u;
@@ -513,6 +578,10 @@ static void life_join_failed(struct node *n, int err)
 	struct peer *via = com_find(n->com, l->via);
 	if (via && via->held[COM_JOIN])
 		com_release(n->com, via, COM_JOIN);
+	if (l->member) {
+		l->again = true;
+		return;
+	}
 	if (l->phase != LIFE_JOINING)
 		return;
 	if (life_fatal(err)) {
@@ -539,7 +608,10 @@ void life_note(struct node *n, enum ring_note what, int err)
 		life_join_failed(n, err);
 		break;
 	case RING_NOTE_LEFT:
-		life_over(n, 0, l->leave ? "left" : "stopped");
+		if (l->phase == LIFE_MOVING)
+			l->move = true;
+		else
+			life_over(n, 0, l->leave ? "left" : "stopped");
 		break;
 	case RING_NOTE_FORCED:
 		n->stats.ring_forced++;
@@ -593,6 +665,20 @@ void life_step_end(struct node *n)
 	struct node_life *l = n->life;
 	if (!l->changed || !n->ring || n->stopped)
 		return;
+	if (l->phase == LIFE_IN && ring_state(n->ring) == RING_JOINING) { /* it was reclaimed, and asks to be let in again */
+		l->phase = LIFE_JOINING;
+		l->deadline = UINT64_MAX;
+		l->via = 0;
+		com_set_member(n->com, false);
+	}
+	if (l->move || l->again) {
+		bool move = l->move;
+		l->move = l->again = false;
+		if (move && l->phase == LIFE_MOVING)
+			life_moved(n);
+		else if (l->phase == LIFE_JOINING || l->phase == LIFE_IN)
+			life_again(n);
+	}
 	l->changed = false;
 	life_follow(n);
 }
@@ -611,7 +697,7 @@ void life_stop(struct node *n, bool leave)
 		life_remember(n);
 	if (l->phase == LIFE_STOPPING)
 		return;
-	bool member = l->phase == LIFE_IN && node_is_member(n);
+	bool member = (l->phase == LIFE_IN || l->phase == LIFE_MOVING) && node_is_member(n);
 	l->phase = LIFE_STOPPING;
 	l->next_at = UINT64_MAX;
 	l->deadline = n->now_us + LIFE_STOP_US;
@@ -633,7 +719,11 @@ void life_timer(struct node *n)
 		life_dialling_timer(n);
 		break;
 	case LIFE_JOINING:
-		if (n->now_us >= l->deadline + 1000000u)
+		if (l->deadline == UINT64_MAX || n->now_us < l->deadline + 1000000u)
+			break;
+		if (l->member)
+			l->again = l->changed = true;
+		else
 			life_over(n, P2PS_ETIMEOUT, "the network did not let this node in in time");
 		break;
 	case LIFE_LOADING:
@@ -644,14 +734,9 @@ void life_timer(struct node *n)
 		if (n->now_us >= l->deadline)
 			life_over(n, P2PS_ETIMEOUT, "stopped, but nobody took over the range in time");
 		break;
-	case LIFE_IN:
-		if (l->next_at > n->now_us)
-			break;
-		l->next_at = UINT64_MAX;
-		if (l->alone && l->remembered && !l->open) {
-			life_round(n); /* still alone: is there somebody again? */
-			l->next_at = n->now_us + rng_jitter(&n->rng, UINT64_C(5000000) << (l->rounds < 6 ? l->rounds : 6));
-		}
+	case LIFE_MOVING:
+		if (n->now_us >= l->deadline)
+			l->move = l->changed = true;
 		break;
 	default:
 		break;
@@ -680,6 +765,7 @@ const char *life_state(const struct node *n)
 	case LIFE_JOINING:
 		return "joining";
 	case LIFE_IN:
+	case LIFE_MOVING:
 		return "member";
 	case LIFE_STOPPING:
 		return "leaving";

@@ -2,11 +2,13 @@
  * is a pure function in choose.c; look-ups, fingers and the location cache stand in files of their own.
  *
  * A peer carries messages for us only once it is known to be a member: a ring neighbour, somebody a look-up or a
- * correction named, or somebody who sent what only members send. One that joins has a link, too, but no range. */
+ * correction named, or somebody who sent what only members of our ring send. One that joins has a link, too, but no
+ * range; one that is met again after a partition may be in another ring (merge.c). */
 #include "core/route.h"
 
 #include <string.h>
 
+#include "core/merge.h"
 #include "core/ring_wire.h"
 #include "p2ps.h"
 
@@ -82,6 +84,13 @@ void route_known_drop(struct node *n, uint64_t id)
 	r->known_len--;
 }
 
+void route_clear(struct node *n)
+{
+	while (n->route->known_len)
+		route_known_drop(n, n->route->known[n->route->known_len - 1].id);
+	location_clear(&n->route->locations);
+}
+
 void route_told_range(struct node *n, uint64_t id, uint64_t from)
 {
 	struct route_known *k = route_known_get(n, id);
@@ -130,14 +139,15 @@ struct peer *route_peer_of(struct node *n, const struct route_choice *c)
 
 void route_peer_up(struct node *n, struct peer *p)
 {
-	if (n->ring && (!p->joining || route_neighbour(n, p->c.id)))
+	if (route_neighbour(n, p->c.id))
 		route_known_add(n, p);
 	table_peer_up(n, p);
 }
 
 void route_peer_down(struct node *n, struct peer *p, int err)
 {
-	(void)err;
+	if (err && route_known_get(n, p->c.id))
+		merge_lost(n, &p->c);
 	route_known_drop(n, p->c.id);
 	table_peer_down(n, p);
 	lookup_peer_down(n, p->c.id);
@@ -257,7 +267,6 @@ void route_frame(struct node *n, struct peer *p, const struct frame *f)
 		lookup_reply_frame(n, p, f);
 		break;
 	case FRAME_CORRECTION:
-		route_known_add(n, p);
 		correction_frame(n, p, f);
 		break;
 	case FRAME_RING:

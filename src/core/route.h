@@ -76,13 +76,14 @@ struct lookup {
 
 /* A look-up's answer, fixed layout (little-endian):
  *	0 error u8 (0, or the code without its sign)  1 ids in path u8  2 length of zone u8  3 zero
- *	4 length of addrs u16  6 zero u16  8 key u64  16 from u64  24 epoch counter u64  32 epoch random u64
+ *	4 length of addrs u16  6 owner's estimate of the network's size u16  8 key u64  16 from u64  24 epoch counter u64  32 epoch random u64
  *	40 owner u64  48 its incarnation u64  56 its device key [32]  88 path u64 each  addrs  zone */
 #define LOOKUP_REPLY_HEAD 88u
 struct lookup_reply {
 	int err;
 	uint64_t key, from;
 	struct epoch epoch;
+	uint64_t size;
 	struct contact owner; /* strings in the arena */
 	unsigned path_len;
 	uint64_t path[ROUTE_HOPS];
@@ -111,6 +112,7 @@ struct route_known *route_known_get(struct node *n, uint64_t id);
 /* This peer is a member: it may carry our messages from now on. */
 struct route_known *route_known_add(struct node *n, struct peer *p);
 void route_known_drop(struct node *n, uint64_t id);
+void route_clear(struct node *n); /* forgets all members and locations: we are in another ring now */
 void route_told_range(struct node *n, uint64_t id, uint64_t from);
 
 void lookup_reply_frame(struct node *n, struct peer *p, const struct frame *f);

@@ -1,0 +1,348 @@
+/* After a partition, or when many start again at once, there may be several rings of one network, each complete in
+ * itself. Here they find each other and become one.
+ *
+ * Every node keeps some members in mind that it had a link to and lost, or remembers from disk, and asks one of them
+ * now and then (PROBE): which ring are you in? A ring is named by its leader, the owner of key 0, and told apart by
+ * that; the larger one by its leader's estimate stays, of equal ones that with the smaller leader. All members of a
+ * ring judge alike, so nobody crosses over in the other direction. A member of the one that yields, when it has asked
+ * twice and heard the same, tells those it has links to (OTHER_RING), leaves its ring in the ordinary way, cuts all
+ * links, and joins the other one in the ordinary way.
+ *
+ * That leaders differ is a hint only while links between the rings exist that carry look-ups across. Two ranges that
+ * overlap are proof: then, with one leader for both, the estimates of the two decide, and a coin between equals. */
+#include "core/merge.h"
+
+#include "com/contact.h"
+#include "com/proto.h"
+#include "core/life.h"
+#include "core/route.h"
+#include "p2ps.h"
+
+#define MERGE_FIRST_US 2000000u
+#define MERGE_LATER_US 5000000u
+#define MERGE_MAX_US 300000000u
+#define MERGE_TEST_US 8000000u   /* a test that has not ended is given up */
+#define MERGE_FRESH_US 500000u   /* so long our own leader is taken for known */
+#define MERGE_SURE_US 800000u    /* between the two answers that decide */
+
+struct merge_lost {
+	struct contact c;
+	uint64_t at;
+	uint8_t tries;
+};
+struct merge_view { /* what a node says of its ring */
+	uint64_t id, from, leader, leader_size, size;
+};
+struct merge {
+	struct merge_lost *v;
+	uint32_t len, cap;
+	uint64_t with, until;      /* whom we test, until when */
+	bool told;                 /* and have sent our PROBE to */
+	bool heard, answer;        /* `other` waits to be judged, or answered */
+	struct merge_view other;
+	uint64_t leader, leader_size, leader_at;
+	bool looking;
+	uint64_t sure_leader, sure_at; /* another ring that we should yield to, when first heard */
+};
+
+struct merge *merge_new(struct node *n) { return n->merge = pool_alloc(n->pool, sizeof *n->merge); }
+
+static void merge_remove(struct node *n, uint32_t i)
+{
+	struct merge *g = n->merge;
+	contact_clear(n->pool, &g->v[i].c);
+	g->v[i] = g->v[--g->len];
+}
+
+void merge_free(struct node *n)
+{
+	struct merge *g = n->merge;
+	if (!g)
+		return;
+	while (g->len)
+		merge_remove(n, g->len - 1);
+	pool_free(n->pool, g->v, g->cap * sizeof *g->v);
+	pool_free(n->pool, g, sizeof *g);
+	n->merge = NULL;
+}
+
+/* ---- whom we have lost ---- */
+
+static struct merge_lost *merge_find(const struct merge *g, uint64_t id)
+{
+	for (uint32_t i = 0; i < g->len; i++)
+		if (g->v[i].c.id == id)
+			return &g->v[i];
+	return NULL;
+}
+
+static struct merge_lost *merge_add(struct node *n, const struct contact *who)
+{
+	struct merge *g = n->merge;
+	struct merge_lost *l = merge_find(g, who->id);
+	if (l || !who->id || who->id == node_id(n) || !who->addrs || !who->addrs[0])
+		return l;
+	if (g->len == MERGE_LOST_MAX) {
+		uint32_t worst = 0; /* the one asked in vain most often */
+		for (uint32_t i = 1; i < g->len; i++)
+			worst = g->v[i].tries > g->v[worst].tries ? i : worst;
+		merge_remove(n, worst);
+	}
+	if (g->len == g->cap) {
+		uint32_t cap = g->cap ? MERGE_LOST_MAX : 4;
+		struct merge_lost *v = pool_realloc(n->pool, g->v, g->cap * sizeof *v, cap * sizeof *v);
+		if (!v)
+			return NULL;
+		g->v = v;
+		g->cap = cap;
+	}
+	l = &g->v[g->len];
+	*l = (struct merge_lost){.at = n->now_us + rng_jitter(&n->rng, MERGE_FIRST_US)};
+	if (contact_copy(n->pool, &l->c, who) != 0)
+		return NULL;
+	g->len++;
+	return l;
+}
+
+void merge_lost(struct node *n, const struct contact *who)
+{
+	if (n->merge)
+		merge_add(n, who);
+}
+
+void merge_clear(struct node *n)
+{
+	while (n->merge->len)
+		merge_remove(n, n->merge->len - 1);
+}
+
+const struct contact *merge_anybody(struct node *n)
+{
+	struct merge *g = n->merge;
+	return g && g->len ? &g->v[rng_below(&n->rng, g->len)].c : NULL;
+}
+
+static void merge_later(struct node *n, struct merge_lost *l)
+{
+	uint64_t wait = UINT64_C(1) * MERGE_LATER_US << (l->tries < 12 ? l->tries / 2 : 6);
+	if (l->tries < UINT8_MAX)
+		l->tries++;
+	l->at = n->now_us + rng_jitter(&n->rng, wait < MERGE_MAX_US ? wait : MERGE_MAX_US);
+}
+
+/* ---- a test ---- */
+
+static void merge_end(struct node *n)
+{
+	struct merge *g = n->merge;
+	struct peer *p = g->with ? com_find(n->com, g->with) : NULL;
+	if (p && p->held[COM_JOIN])
+		com_release(n->com, p, COM_JOIN);
+	g->with = 0;
+	g->until = 0;
+}
+
+static void merge_say(struct node *n, struct peer *p, Wire__CorrectionKind kind)
+{
+	struct merge *g = n->merge;
+	Wire__Correction m;
+	struct frame f = {.type = FRAME_CORRECTION, .hops = 1, .src = node_id(n), .dst = p->c.id, .incarnation = n->cfg.incarnation};
+	wire__correction__init(&m);
+	m.kind = kind;
+	m.from = n->route->lo;
+	m.leader = g->leader;
+	m.leader_size = g->leader_size;
+	m.size = ring_size_estimate(n->ring);
+	f.body = proto_slice(n->pool, &m.base);
+	if (f.body.buf)
+		node_send(n, p, LINK_CONTROL, &f, false);
+}
+
+static void merge_move(struct node *n, const struct contact *to)
+{
+	Wire__Correction m;
+	Wire__Contact who;
+	struct route *r = n->route;
+	wire__correction__init(&m);
+	m.kind = WIRE__CORRECTION_KIND__CORRECTION_OTHER_RING;
+	contact_pack(&who, to);
+	m.who = &who;
+	for (uint32_t i = 0; i < r->known_len; i++) {
+		struct frame f = {.type = FRAME_CORRECTION, .hops = 1, .src = node_id(n), .dst = r->known[i].id,
+				  .incarnation = n->cfg.incarnation};
+		f.body = proto_slice(n->pool, &m.base);
+		if (f.body.buf)
+			node_send(n, r->known[i].peer, LINK_CONTROL, &f, false);
+	}
+	merge_end(n);
+	life_move(n, to);
+}
+
+/* We know our own leader and what the other says: one ring, or two? */
+static void merge_judge(struct node *n, struct peer *p, const struct merge_view *o)
+{
+	struct merge *g = n->merge;
+	struct merge_lost *l = merge_find(g, p->c.id);
+	uint64_t self = node_id(n), lo = n->route->lo, size = ring_size_estimate(n->ring);
+	bool overlap = ids_in_oo(p->c.id, lo, self, n->mask) || ids_in_oo(self, o->from, p->c.id, n->mask);
+	if (o->leader == g->leader && !overlap) {
+		if (l)
+			merge_remove(n, (uint32_t)(l - g->v));
+		g->sure_leader = 0;
+		return;
+	}
+	bool yield = o->leader != g->leader ? o->leader_size > g->leader_size ||
+						     (o->leader_size == g->leader_size && o->leader < g->leader)
+					    : o->size > size || (o->size == size && rng_below(&n->rng, 2));
+	if (!yield) {
+		if (l)
+			merge_later(n, l);
+		return;
+	}
+	if (g->sure_leader == o->leader && n->now_us - g->sure_at >= MERGE_SURE_US && n->now_us - g->sure_at < 20 * MERGE_SURE_US) {
+		g->sure_leader = 0;
+		outbox_log(n->out, LOG_INFO, "there is another ring of this network: joining it");
+		merge_move(n, &p->c);
+		return;
+	}
+	if (g->sure_leader != o->leader || n->now_us - g->sure_at >= MERGE_SURE_US) {
+		g->sure_leader = o->leader;
+		g->sure_at = n->now_us;
+	}
+	l = l ? l : merge_add(n, &p->c);
+	if (l)
+		l->at = g->sure_at + rng_jitter(&n->rng, 2 * MERGE_SURE_US);
+}
+
+static void merge_go_on(struct node *n);
+
+static void merge_led(struct node *n, void *ctx, const struct lookup_result *res)
+{
+	struct merge *g = n->merge;
+	(void)ctx;
+	if (!g)
+		return;
+	g->looking = false;
+	if (res->err || !node_is_member(n)) {
+		g->heard = g->answer = false;
+		merge_end(n);
+		return;
+	}
+	g->leader = res->owner->id;
+	g->leader_size = res->owner->id == node_id(n) ? ring_size_estimate(n->ring) : res->size;
+	g->leader_at = n->now_us;
+	merge_go_on(n);
+}
+
+/* What is to be said or judged, as far as our own leader is known. */
+static void merge_go_on(struct node *n)
+{
+	struct merge *g = n->merge;
+	struct peer *p = g->with ? com_find(n->com, g->with) : NULL;
+	bool tell = p && p->state == PEER_UP && !g->told;
+	if (!tell && !g->heard)
+		return;
+	if (!g->leader_at || n->now_us - g->leader_at > MERGE_FRESH_US) {
+		if (g->looking)
+			return;
+		g->looking = true;
+		route_lookup(n, 0, LOOKUP_FRESH, merge_led, NULL);
+		return;
+	}
+	if (tell) {
+		g->told = true;
+		merge_say(n, p, WIRE__CORRECTION_KIND__CORRECTION_PROBE);
+	}
+	if (g->heard) {
+		struct peer *o = com_find(n->com, g->other.id);
+		g->heard = false;
+		if (!o || o->state != PEER_UP)
+			return;
+		if (g->answer)
+			merge_say(n, o, WIRE__CORRECTION_KIND__CORRECTION_PROBE_ACK);
+		else
+			merge_end(n);
+		merge_judge(n, o, &g->other);
+	}
+}
+
+static void merge_test(struct node *n, struct merge_lost *l)
+{
+	struct merge *g = n->merge;
+	struct peer *p = com_connect(n->com, &l->c);
+	merge_later(n, l);
+	if (!p)
+		return;
+	com_hold(n->com, p, COM_JOIN);
+	g->with = p->c.id;
+	g->until = n->now_us + MERGE_TEST_US;
+	g->told = false;
+	merge_go_on(n);
+}
+
+/* ---- what happens ---- */
+
+void merge_peer(struct node *n, struct peer *p, bool up)
+{
+	struct merge *g = n->merge;
+	if (!g)
+		return;
+	if (up && p->c.id == g->with)
+		merge_go_on(n);
+	else if (!up && p->c.id == g->with)
+		merge_end(n);
+}
+
+void merge_frame(struct node *n, struct peer *p, const Wire__Correction *m)
+{
+	struct merge *g = n->merge;
+	struct contact c;
+	if (m->kind == WIRE__CORRECTION_KIND__CORRECTION_OTHER_RING) {
+		struct merge_lost *l = contact_unpack(&c, m->who) == 0 ? merge_add(n, &c) : NULL;
+		uint64_t soon = n->now_us + rng_below(&n->rng, MERGE_SURE_US);
+		if (l && l->at > soon)
+			l->at = soon;
+		return;
+	}
+	bool ask = m->kind == WIRE__CORRECTION_KIND__CORRECTION_PROBE;
+	uint64_t to;
+	ring_range(n->ring, &n->route->lo, &to);
+	if (!ring_serves(n->ring, node_id(n)) || g->heard || (!ask && p->c.id != g->with) || !m->leader)
+		return;
+	g->heard = true;
+	g->answer = ask;
+	g->other = (struct merge_view){p->c.id, m->from & n->mask, m->leader, m->leader_size, m->size};
+	merge_go_on(n);
+}
+
+void merge_timer(struct node *n)
+{
+	struct merge *g = n->merge;
+	if (g->with && g->until <= n->now_us)
+		merge_end(n);
+	for (uint32_t i = 0; i < g->len && !g->with; i++) {
+		if (g->v[i].at > n->now_us)
+			continue;
+		if (route_known_get(n, g->v[i].c.id) && g->v[i].tries > 4) { /* a neighbour or finger since long */
+			merge_remove(n, i--);
+			continue;
+		}
+		if (n->life->phase == LIFE_IN && ring_serves(n->ring, node_id(n)))
+			merge_test(n, &g->v[i]);
+		else
+			g->v[i].at = n->now_us + rng_jitter(&n->rng, MERGE_FIRST_US);
+	}
+}
+
+uint64_t merge_deadline(const struct node *n)
+{
+	const struct merge *g = n->merge;
+	uint64_t at = UINT64_MAX;
+	if (!g)
+		return at;
+	if (g->with)
+		return g->until;
+	for (uint32_t i = 0; i < g->len; i++)
+		at = g->v[i].at < at ? g->v[i].at : at;
+	return at;
+}

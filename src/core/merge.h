@@ -1,0 +1,20 @@
+/* Two rings of one network become one again. Used by node.c, node_life.c, fingers.c. */
+#ifndef P2PS_CORE_MERGE_H
+#define P2PS_CORE_MERGE_H
+#include "core.pb-c.h"
+#include "core/internal.h"
+
+#define MERGE_LOST_MAX 24u
+
+struct merge *merge_new(struct node *n);
+void merge_free(struct node *n);
+/* A member we had a link to, or remember, cannot be reached now: it may be in another ring when we meet it again. */
+void merge_lost(struct node *n, const struct contact *who);
+void merge_peer(struct node *n, struct peer *p, bool up);
+void merge_frame(struct node *n, struct peer *p, const Wire__Correction *m); /* PROBE, PROBE_ACK, OTHER_RING */
+/* A contact to join through when all else failed; NULL: none. Good until the next call. */
+const struct contact *merge_anybody(struct node *n);
+void merge_clear(struct node *n); /* forgets whom we have lost */
+void merge_timer(struct node *n);
+uint64_t merge_deadline(const struct node *n);
+#endif
