@@ -488,6 +488,7 @@ static void life_remember(struct node *n)
 	if (!m.n_members)
 		return; /* whom we knew before may be of use yet */
 	struct slice value = proto_slice(n->pool, &m.base);
+	n->life->remembered = true;
 	if (value.buf)
 		life_write(n, value);
 }
@@ -563,7 +564,8 @@ static void life_joined(struct node *n)
 	l->rejoins = 0;
 	l->deadline = UINT64_MAX;
 	l->next_at = UINT64_MAX;
-	l->remember_at = n->now_us + 2000000u;
+	l->unserved_at = n->now_us;
+	l->remember_at = n->now_us; /* soon: it may crash */
 	com_set_member(n->com, true);
 	struct value *v = life_record(n, node_id(n));
 	value_add_text(n->out->arena, v, "network", n->net.name);
@@ -645,6 +647,8 @@ static void life_follow(struct node *n)
 		l->succ = succ;
 	}
 	struct epoch e = ring_epoch(n->ring);
+	if (l->serving && !serving)
+		l->unserved_at = n->now_us;
 	if (from != l->from || to != l->to || serving != l->serving || epoch_cmp(e, l->epoch) != 0) {
 		l->from = from;
 		l->to = to;
@@ -657,7 +661,7 @@ static void life_follow(struct node *n)
 		node_emit(n, "alone", life_record(n, node_id(n)));
 	l->alone = alone;
 	if (l->remember_at == UINT64_MAX && !alone)
-		l->remember_at = n->now_us + LIFE_REMEMBER_US;
+		l->remember_at = n->now_us + (l->remembered ? LIFE_REMEMBER_US : 0);
 }
 
 void life_step_end(struct node *n)
