@@ -100,8 +100,7 @@ static struct flow_in *in_of(struct node *n, struct peer *p)
 		in_unwait(f, in);
 		in->incarnation = p->c.incarnation;
 		in->next_seq = 0;
-		in->status = FLOW_OK;
-		in->ended = false;
+		in->known = false;
 	}
 	in->peer = p;
 	in->heard_us = n->now_us;
@@ -364,11 +363,11 @@ void flow_in_data(struct node *n, struct peer *p, const struct frame *f)
 		n->stats.drop_limit++;
 		return;
 	}
-	/* A sender that has forgotten us meanwhile begins a new count of rounds, behind all numbers it ever used. */
-	if (in->ended && in->round == d.round && f->sequence - d.back <= in->next_seq)
+	if (in->known && (in->round == d.round ? in->ended : !flow_later(d.round, in->round)))
 		return;
 	in_unwait(n->flow, in);
 	in->round = d.round;
+	in->known = true;
 	in->ended = false;
 	in->status = FLOW_OK;
 	if (in->next_seq < f->sequence - d.back) {
