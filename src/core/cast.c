@@ -514,10 +514,20 @@ void cast_request(struct node *n, const struct cast_request *rq)
 
 int cast_service(struct node *n, uint8_t service, struct slice body)
 {
-	struct cast_request rq = {.mode = CAST_ALL, .entries = body, .count = 1, .unmetered = true};
+	struct cast_request rq = {.mode = CAST_ALL, .count = 1, .unmetered = true};
 	int err = !node_is_member(n) ? P2PS_ENOT_MEMBER
-		  : body.len > FRAME_BODY_MAX - CAST_FIXED ? P2PS_ETOO_LARGE
-		  : n->cast->bytes > CAST_BYTES_MAX ? P2PS_EBUSY : request_start(n, &rq, service);
+		  : body.len > FRAME_BODY_MAX - CAST_FIXED - 4 ? P2PS_ETOO_LARGE
+		  : n->cast->bytes > CAST_BYTES_MAX ? P2PS_EBUSY : 0;
+	struct buf *b = err ? NULL : buf_new(n->pool, BUF_HEADROOM + 4 + body.len);
+	if (b) {
+		put_le32(b->data + BUF_HEADROOM, body.len);
+		memcpy(b->data + BUF_HEADROOM + 4, body.p, body.len);
+		rq.entries = (struct slice){b, b->data + BUF_HEADROOM, 4 + body.len};
+		err = request_start(n, &rq, service);
+	} else if (!err) {
+		err = P2PS_ENOMEM;
+	}
+	buf_unref(b);
 	slice_drop(&body);
 	return err;
 }

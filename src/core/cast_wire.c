@@ -22,9 +22,7 @@ static bool shape_valid(const struct cast_head *h, const struct frame *f, uint64
 
 static bool content_valid(const struct cast_head *h, const struct frame *f)
 {
-	if (f->service)
-		return h->count == 1 && !h->type_len && !f->has_fragment;
-	if (!type_valid(h->type, h->type_len))
+	if (f->service ? h->type_len || f->has_fragment : !type_valid(h->type, h->type_len))
 		return false;
 	if (!f->has_fragment)
 		return h->count > 0 && entries_valid(h->entries.p, h->entries.len, h->count);

@@ -4,8 +4,8 @@
  * extension (ALL, SUCC) tells where the receiver stops: it covers the nodes between itself and there; its own id: none.
  *   0 mode u8   1 flags u8   2 length of the content type u8   3 0
  *   4 count u32   8 budget u16, ms   10 targets u16   12 token u32   16 limit u32   20 back u64
- *   content type, targets (u64 each, ids or keys), then `count` times (length u32, bytes); for a service the bytes of one
- *   message alone; with FRAME_EXT_FRAGMENT (count 1) CAST_CHUNK bytes of one entry, or the rest of it
+ *   content type, targets (u64 each, ids or keys), then `count` times (length u32, bytes); with
+ *   FRAME_EXT_FRAGMENT (count 1) CAST_CHUNK bytes of one entry, or the rest of it
  * `back`: a node that the sender knows to be covered, to the left of the receiver: the receiver also sees to the nodes
  * between there and itself, should it know of any (its own id: none). `limit`: SUCC, how many nodes are still to get it.
  * Fragment i of a message has the sequence of fragment 0 plus i. The answer is due within `budget`.

@@ -78,8 +78,6 @@ static bool content_valid(const struct flow_data *d, const struct frame *f)
 	if (f->has_fragment)
 		return d->count == 1 && d->entries.len > 0 && !f->service && f->fragment_total >= 4 &&
 		       f->fragment_offset <= f->fragment_total && d->entries.len <= f->fragment_total - f->fragment_offset;
-	if (f->service)
-		return d->count == 1;
 	return d->count > 0 && entries_valid(d->entries.p, d->entries.len, d->count);
 }
 

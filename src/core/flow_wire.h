@@ -3,7 +3,7 @@
  * DATA: header.sequence is the number of the first message in this frame, header.dst the receiver, or with FRAME_KEY a key.
  *   0 flags u8   1 kind u8   2 round u16   4 count u32   8 back u32   12 length of the content type u8
  *   with FLOW_ACK: next u64, then an ack block
- *   content type, then `count` times (length u32, bytes); for a service (header.service) the bytes of one message alone
+ *   content type (none for a service, header.service), then `count` times (length u32, bytes)
  * `back` messages in front of this frame's first one are still open at the sender: whoever knows nothing of older ones
  * need not wait for them. `round` counts the sender's rewinds: an answer other than OK ends a round at the receiver, and
  * what comes of an older round than the newest seen is dropped.

@@ -29,8 +29,8 @@ static const struct node_frame {
 	{FRAME_CORRECTION,   false, route_frame},
 	{FRAME_DATA,         true,  flow_frame},
 	{FRAME_DATA_ACK,     true,  flow_frame},
-	{FRAME_CAST,         false, cast_frame},
-	{FRAME_CAST_ACK,     false, cast_frame},
+	{FRAME_CAST,         true,  cast_frame}, /* answered: not taken */
+	{FRAME_CAST_ACK,     true,  cast_frame},
 	{FRAME_SERVICE,      false, node_service_frame},
 };
 
