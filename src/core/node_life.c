@@ -674,6 +674,8 @@ void life_step_end(struct node *n)
 		l->deadline = UINT64_MAX;
 		l->via = 0;
 		com_set_member(n->com, false);
+		route_say_left(n);
+		route_clear(n);
 	}
 	if (l->move || l->again) {
 		bool move = l->move;
