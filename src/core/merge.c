@@ -114,10 +114,16 @@ void merge_lost(struct node *n, const struct contact *who)
 		merge_add(n, who);
 }
 
-void merge_clear(struct node *n)
+void merge_joined(struct node *n)
 {
-	while (n->merge->len)
-		merge_remove(n, n->merge->len - 1);
+	struct merge *g = n->merge;
+	for (uint32_t i = 0; i < g->len; i++)
+		g->v[i].at = n->now_us + rng_jitter(&n->rng, (i + 1) * MERGE_LATER_US);
+}
+
+const struct contact *merge_next(const struct node *n, uint32_t *i)
+{
+	return *i < n->merge->len ? &n->merge->v[(*i)++].c : NULL;
 }
 
 const struct contact *merge_anybody(struct node *n)
@@ -338,8 +344,9 @@ void merge_timer(struct node *n)
 	for (uint32_t i = 0; i < g->len && !g->with; i++) {
 		if (g->v[i].at > n->now_us)
 			continue;
-		if (route_known_get(n, g->v[i].c.id) && g->v[i].tries > 4) { /* a neighbour or finger since long */
-			merge_remove(n, i--);
+		struct peer *p = com_find(n->com, g->v[i].c.id);
+		if (p && p->state == PEER_UP && (p->held[COM_RING] || p->held[COM_FINGER] || p->held[COM_FINGER_IN])) {
+			merge_remove(n, i--); /* it has turned up in our own ring */
 			continue;
 		}
 		if (n->life->phase == LIFE_IN && (ring_serves(n->ring, node_id(n)) || merge_deaf(n)))

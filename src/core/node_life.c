@@ -431,20 +431,22 @@ void life_io_done(struct node *n, const struct event *ev)
 {
 	if (ev->io.tag == n->life->io && n->life->phase == LIFE_LOADING)
 		life_loaded(n, ev);
-	else if (ev->io.err)
+	else if (ev->io.err && n->life->phase == LIFE_IN) {
 		outbox_log(n->out, LOG_WARN, "the members met could not be written down: error %d", ev->io.err);
+		n->life->remember_at = n->now_us + rng_jitter(&n->rng, 2000000u);
+	}
 }
 
 /* ---- remembering ---- */
 
-/* Up to LIFE_REMEMBERED contacts: the successors, then the others evenly around the ring. */
+/* Up to LIFE_REMEMBERED contacts: some of those with a link, evenly around the ring, the successors, and as far as there
+ * is room those we have lost: they may be in another ring. */
 static size_t life_choose(struct node *n, Wire__Contact *all, Wire__Contact **at)
 {
 	const struct route *r = n->route;
 	size_t len = 0;
-	uint32_t step = r->known_len > LIFE_REMEMBERED ? r->known_len / LIFE_REMEMBERED : 1;
-	uint32_t first = r->known_len > LIFE_REMEMBERED ? (uint32_t)rng_below(&n->rng, step) : 0;
-	for (uint32_t i = first; i < r->known_len && len < LIFE_REMEMBERED; i += step) {
+	uint32_t most = LIFE_REMEMBERED / 2, step = r->known_len > most ? r->known_len / most : 1;
+	for (uint32_t i = (uint32_t)rng_below(&n->rng, step); i < r->known_len && len < LIFE_REMEMBERED; i += step) {
 		const struct contact *c = &r->known[i].peer->c;
 		if (!c->addrs || !c->addrs[0])
 			continue;
@@ -456,6 +458,11 @@ static size_t life_choose(struct node *n, Wire__Contact *all, Wire__Contact **at
 			continue;
 		at[len] = &all[len];
 		contact_pack(at[len++], ring_succ(n->ring, i));
+	}
+	const struct contact *c;
+	for (uint32_t i = 0; len < LIFE_REMEMBERED && (c = merge_next(n, &i));) {
+		at[len] = &all[len];
+		contact_pack(at[len++], c);
 	}
 	return len;
 }
@@ -558,7 +565,7 @@ static void life_joined(struct node *n)
 	if (via && via->held[COM_JOIN])
 		com_release(n->com, via, COM_JOIN);
 	if (!l->member)
-		merge_clear(n);
+		merge_joined(n);
 	l->phase = LIFE_IN;
 	l->member = true;
 	l->rejoins = 0;
