@@ -84,8 +84,6 @@ static void correction_simple(struct node *n, struct peer *p, Wire__CorrectionKi
 		k->told = n->route->lo;
 }
 
-void correction_left(struct node *n, struct peer *p) { correction_simple(n, p, WIRE__CORRECTION_KIND__CORRECTION_LEFT); }
-
 /* ---- fingers ---- */
 
 static bool finger_shared(const struct table *t, uint64_t who, uint32_t except)
@@ -431,13 +429,7 @@ void table_peer_down(struct node *n, struct peer *p)
 		everybody_lost(n, p);
 		return;
 	}
-	table_gone(n, p);
-}
-
-void table_gone(struct node *n, struct peer *p)
-{
-	struct table *t = n->table;
-	for (uint32_t i = 0; i < t->len && !t->strategy->everybody; i++) {
+	for (uint32_t i = 0; i < t->len; i++) {
 		struct finger *f = &t->v[i];
 		if (f->who != p->c.id)
 			continue;
@@ -716,10 +708,6 @@ void correction_frame(struct node *n, struct peer *p, const struct frame *f)
 		break;
 	case WIRE__CORRECTION_KIND__CORRECTION_MEMBERS:
 		correction_members(n, m);
-		break;
-	case WIRE__CORRECTION_KIND__CORRECTION_LEFT:
-		route_known_drop(n, p->c.id);
-		table_gone(n, p);
 		break;
 	default:
 		n->stats.drop_malformed++;

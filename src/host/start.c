@@ -198,7 +198,8 @@ static void *host_thread(void *arg)
 	loop_step(&h->loop, &ev);
 	loop_run(&h->loop);
 	host_posts_end(h);
-	door_end(h->door); /* finishes what was asked for */
+	door_free(h->door); /* finishes what was asked for */
+	h->door = NULL;
 	host_posts_end(h);
 	if (h->dir && atomic_load(&h->leave))
 		forget(h);
