@@ -43,7 +43,7 @@ model: deps-ci
 
 ## make bench      side by side with other systems (installs them on demand)
 bench: build
-	@bench/run --build $(BUILD)
+	@bench/run --p2ps $(BUILD)/bench $(BENCH)
 
 ## make fuzz       every decoder under libFuzzer, FUZZ_S seconds each (default 60)
 FUZZ_S ?= 60

@@ -14,6 +14,7 @@
 #define DAEMONS_MAX 128
 
 struct daemons {
+	FILE *janitor;
 	char home[64], command[4096];
 	int count;
 	pid_t pid[DAEMONS_MAX];
@@ -21,18 +22,24 @@ struct daemons {
 };
 static struct daemons daemons;
 
+/* Ends the daemons and waits for it; runs, too, when this program dies in whatever way: the janitor sees its pipe end. */
 static inline void daemons_end(void)
 {
-	if (getpid() != getpgrp() && !daemons.home[0])
-		return;
-	for (int i = 0; i < daemons.count; i++)
-		if (daemons.pid[i] > 0)
-			kill(daemons.pid[i], SIGKILL);
-	char rm[128];
-	snprintf(rm, sizeof rm, "rm -rf '%s'", daemons.home);
-	if (daemons.home[0] && system(rm) != 0)
-		fprintf(stderr, "%s is left over\n", daemons.home);
-	daemons.home[0] = '\0';
+	if (daemons.janitor)
+		pclose(daemons.janitor);
+	memset(&daemons, 0, sizeof daemons);
+}
+
+static inline void daemons_janitor(void)
+{
+	char cmd[512];
+	snprintf(cmd, sizeof cmd,
+		 "cat >/dev/null; for l in %s/*/lock; do p=$(cat $l); [ \"$(cat /proc/$p/comm 2>/dev/null)\" = p2psd ] && kill -9 $p; done; "
+		 "rm -rf %s",
+		 daemons.home, daemons.home);
+	daemons.janitor = popen(cmd, "we");
+	if (!daemons.janitor)
+		bench_die("popen failed");
 }
 
 /* The p2ps command stands two folders up from this program: BUILD/bench/NAME and BUILD/src/p2ps. */
@@ -49,6 +56,7 @@ static inline void daemons_init(void)
 	strcpy(daemons.home, "/tmp/p2ps-bench.XXXXXX");
 	if (!mkdtemp(daemons.home))
 		bench_die("mkdtemp failed");
+	daemons_janitor();
 	atexit(daemons_end);
 }
 
@@ -78,13 +86,13 @@ static inline void daemons_started(int i, const char *json)
 /* Starts daemon i (create, or join through daemon `via`); to be read with daemons_read. */
 static inline FILE *daemons_start(int i, int via)
 {
-	char cmd[9000];
+	char cmd[40000];
 	if (via < 0)
 		snprintf(cmd, sizeof cmd, "'%s' create --open --listen 127.0.0.1:0 --json --dir %s/%d 2>&1", daemons.command, daemons.home, i);
 	else
 		snprintf(cmd, sizeof cmd, "'%s' join '%s' --listen 127.0.0.1:0 --json --dir %s/%d 2>&1", daemons.command, daemons.point[via],
 			 daemons.home, i);
-	FILE *f = popen(cmd, "r");
+	FILE *f = popen(cmd, "re");
 	if (!f)
 		bench_die("popen failed");
 	daemons.count = i + 1 > daemons.count ? i + 1 : daemons.count;
@@ -103,9 +111,9 @@ static inline void daemons_read(int i, FILE *f)
 /* Output of `p2ps VERB` at daemon i, to be freed. */
 static inline char *daemons_ask(int i, const char *verb)
 {
-	char cmd[9000];
+	char cmd[40000];
 	snprintf(cmd, sizeof cmd, "'%s' %s --json --dir %s/%d 2>/dev/null", daemons.command, verb, daemons.home, i);
-	FILE *f = popen(cmd, "r");
+	FILE *f = popen(cmd, "re");
 	char *text = calloc(1, 1u << 20);
 	if (f && text && fread(text, 1, (1u << 20) - 1, f) == 0)
 		text[0] = '\0';

@@ -28,7 +28,6 @@ int main(int argc, char **argv)
 	double each = (double)(bench_now_ns() - start) / 1e6 / o.nodes;
 	daemons_wait_ring(o.nodes);
 	daemons_end();
-	memset(&daemons, 0, sizeof daemons);
 	daemons_init();
 	start = bench_now_ns();
 	fill(o.nodes, 1);

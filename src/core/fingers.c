@@ -84,6 +84,8 @@ static void correction_simple(struct node *n, struct peer *p, Wire__CorrectionKi
 		k->told = n->route->lo;
 }
 
+void correction_left(struct node *n, struct peer *p) { correction_simple(n, p, WIRE__CORRECTION_KIND__CORRECTION_LEFT); }
+
 /* ---- fingers ---- */
 
 static bool finger_shared(const struct table *t, uint64_t who, uint32_t except)
@@ -429,7 +431,13 @@ void table_peer_down(struct node *n, struct peer *p)
 		everybody_lost(n, p);
 		return;
 	}
-	for (uint32_t i = 0; i < t->len; i++) {
+	table_gone(n, p);
+}
+
+void table_gone(struct node *n, struct peer *p)
+{
+	struct table *t = n->table;
+	for (uint32_t i = 0; i < t->len && !t->strategy->everybody; i++) {
 		struct finger *f = &t->v[i];
 		if (f->who != p->c.id)
 			continue;
@@ -708,6 +716,10 @@ void correction_frame(struct node *n, struct peer *p, const struct frame *f)
 		break;
 	case WIRE__CORRECTION_KIND__CORRECTION_MEMBERS:
 		correction_members(n, m);
+		break;
+	case WIRE__CORRECTION_KIND__CORRECTION_LEFT:
+		route_known_drop(n, p->c.id);
+		table_gone(n, p);
 		break;
 	default:
 		n->stats.drop_malformed++;

@@ -100,8 +100,7 @@ static struct flow_in *in_of(struct node *n, struct peer *p)
 		in_unwait(f, in);
 		in->incarnation = p->c.incarnation;
 		in->next_seq = 0;
-		in->status = FLOW_OK;
-		in->ended = false;
+		in->known = false;
 	}
 	in->peer = p;
 	in->heard_us = n->now_us;
@@ -269,13 +268,11 @@ static uint32_t in_deliver(struct node *n, struct flow_in *in, const struct fram
 		in->next_seq += got;
 		return got;
 	}
-	/* A service may answer at once: then the ack rides on its answer. */
-	in->next_seq++;
+	/* A service may answer at once: then the ack rides on its answer. It takes all there is. */
+	in->next_seq += count;
 	in_owe(n, in, n->now_us + FLOW_ACK_DELAY_US);
-	if (flow_deliver(n, &a, f->service, &in->peer->c))
-		return 1;
-	in->next_seq--;
-	return 0;
+	flow_deliver(n, &a, f->service, &in->peer->c);
+	return count;
 }
 
 /* A part of a message above one frame. True when the message is whole and stands in in->part. */
@@ -341,12 +338,12 @@ static void in_take(struct node *n, struct flow_in *in, const struct frame *f, c
 	}
 	in_drop_part(n->flow, in);
 	uint32_t known = (uint32_t)(in->next_seq - f->sequence);
-	uint32_t skip = f->service ? 0 : entries_skip(d->entries.p, known);
+	uint32_t skip = entries_skip(d->entries.p, known);
 	struct slice rest = {d->entries.buf, d->entries.p + skip, d->entries.len - skip};
 	if (in_deliver(n, in, f, d, rest, d->count - known) == d->count - known)
 		return;
 	in->want_bytes = 0;
-	in_tell(n, in, f->service ? FLOW_REFUSED : FLOW_FULL);
+	in_tell(n, in, FLOW_FULL);
 }
 
 void flow_in_data(struct node *n, struct peer *p, const struct frame *f)
@@ -364,11 +361,11 @@ void flow_in_data(struct node *n, struct peer *p, const struct frame *f)
 		n->stats.drop_limit++;
 		return;
 	}
-	/* A sender that has forgotten us meanwhile begins a new count of rounds, behind all numbers it ever used. */
-	if (in->ended && in->round == d.round && f->sequence - d.back <= in->next_seq)
+	if (in->known && (in->round == d.round ? in->ended : !flow_later(d.round, in->round)))
 		return;
 	in_unwait(n->flow, in);
 	in->round = d.round;
+	in->known = true;
 	in->ended = false;
 	in->status = FLOW_OK;
 	if (in->next_seq < f->sequence - d.back) {

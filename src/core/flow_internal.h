@@ -53,7 +53,7 @@ struct flow_out {
 	struct peer *peer;          /* held for COM_DIRECT; NULL until it is known who that is, and for this node itself */
 	bool up, finding;           /* finding: a look-up is under way */
 	bool self, pumping;
-	uint8_t round;
+	uint16_t round;
 	uint8_t blocked;            /* enum flow_status: the receiver said so and has not taken it back */
 	uint8_t tries;              /* dials and look-ups in a row that failed */
 	uint64_t their_incarnation; /* 0: none yet */
@@ -80,7 +80,9 @@ struct flow_in {
 	uint64_t heard_us, hint;
 	uint32_t unacked_bytes;
 	uint32_t want_bytes;        /* room that the next message needs, when it waits for it */
-	uint8_t status, round;      /* status: what keeps next_seq out, told in this round */
+	uint16_t round;             /* the newest seen */
+	uint8_t status;             /* what keeps next_seq out, told in this round */
+	bool known;                 /* something of this incarnation came: round and next_seq hold */
 	bool ended;                 /* this round is over: what still comes of it is dropped */
 	struct buf *part;           /* a message that comes in fragments */
 	uint32_t part_have, part_total;
@@ -111,6 +113,7 @@ struct flow {
 	struct flow_in *acks, *waits;
 	uint64_t ack_us, wait_us, out_us, key_us, sweep_us; /* when to look at each next */
 	uint64_t seq_floor;         /* no flow that is new starts below */
+	uint16_t round_floor;
 	uint64_t queue_bytes;
 	uint64_t part_bytes;
 	uint64_t taken_us;          /* the program last took something out, or the stream was last empty */
@@ -126,6 +129,8 @@ bool flow_unread(const struct node *n);
 void flow_job_end(struct node *n, struct flow_job *j, int outcome); /* frees it */
 void flow_job_free(struct flow *f, struct flow_job *j);
 void flow_jobs_append(struct flow_job **head, struct flow_job **tail, struct flow_job *j);
+/* a comes after b, both counting on and around. */
+static inline bool flow_later(uint16_t a, uint16_t b) { return (int16_t)(uint16_t)(a - b) > 0; }
 static inline void flow_wake(uint64_t *when, uint64_t at)
 {
 	if (at < *when)

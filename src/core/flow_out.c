@@ -439,6 +439,7 @@ struct flow_out *flow_out_get(struct node *n, uint64_t id)
 	o->id = id;
 	o->self = id == com_self(n->com)->id;
 	o->base = o->next_seq = o->high = o->prompt_seq = f->seq_floor;
+	o->round = f->round_floor;
 	o->used_us = o->down_us = n->now_us;
 	o->due_us = FLOW_NEVER;
 	o->prev = f->out_last;
@@ -544,8 +545,10 @@ static void out_free(struct flow *f, struct flow_out *o)
 	map_del(&f->outs, o->id);
 	*(o->prev ? &o->prev->next : &f->out_first) = o->next;
 	*(o->next ? &o->next->prev : &f->out_last) = o->prev;
-	if (f->seq_floor <= o->high)
-		f->seq_floor = o->high + 1; /* the receiver sees by the gap that the next flow to it is a new one */
+	if (f->seq_floor < o->high)
+		f->seq_floor = o->high;
+	if (flow_later(o->round, f->round_floor))
+		f->round_floor = o->round;
 	pool_free(f->n->pool, o, sizeof *o);
 }
 

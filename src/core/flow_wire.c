@@ -58,9 +58,9 @@ static bool block_read(struct flow_ack *a, const uint8_t *p)
 {
 	a->room_messages = le32(p);
 	a->room_bytes = le32(p + 4);
-	a->status = p[8];
-	a->round = p[9];
-	a->flags = p[10];
+	a->round = le16(p + 8);
+	a->status = p[10];
+	a->flags = p[11];
 	return a->status < FLOW_STATUSES;
 }
 
@@ -68,10 +68,9 @@ static void block_write(const struct flow_ack *a, uint8_t *p)
 {
 	put_le32(p, a->room_messages);
 	put_le32(p + 4, a->room_bytes);
-	p[8] = a->status;
-	p[9] = a->round;
-	p[10] = a->flags;
-	p[11] = 0;
+	put_le16(p + 8, a->round);
+	p[10] = a->status;
+	p[11] = a->flags;
 }
 
 static bool content_valid(const struct flow_data *d, const struct frame *f)
@@ -79,8 +78,6 @@ static bool content_valid(const struct flow_data *d, const struct frame *f)
 	if (f->has_fragment)
 		return d->count == 1 && d->entries.len > 0 && !f->service && f->fragment_total >= 4 &&
 		       f->fragment_offset <= f->fragment_total && d->entries.len <= f->fragment_total - f->fragment_offset;
-	if (f->service)
-		return d->count == 1;
 	return d->count > 0 && entries_valid(d->entries.p, d->entries.len, d->count);
 }
 
@@ -91,11 +88,11 @@ int flow_data_decode(struct flow_data *d, const struct frame *f)
 	if (f->body.len < FLOW_DATA_FIXED)
 		return P2PS_EPROTO;
 	d->flags = p[0];
-	d->round = p[1];
-	d->kind = p[2];
-	d->type_len = p[3];
+	d->kind = p[1];
+	d->round = le16(p + 2);
 	d->count = le32(p + 4);
 	d->back = le32(p + 8);
+	d->type_len = p[12];
 	uint32_t at = FLOW_DATA_FIXED;
 	if (d->flags & FLOW_ACK) {
 		if (f->body.len - at < 8 + FLOW_ACK_BLOCK)
@@ -127,11 +124,11 @@ uint8_t flow_data_prefix(const struct flow_data *d, uint8_t out[SEAM_HEAD_MAX])
 	assert(d->type_len <= FLOW_TYPE_MAX);
 	uint8_t *p = out;
 	p[0] = d->flags;
-	p[1] = d->round;
-	p[2] = d->kind;
-	p[3] = d->type_len;
+	p[1] = d->kind;
+	put_le16(p + 2, d->round);
 	put_le32(p + 4, d->count);
 	put_le32(p + 8, d->back);
+	p[12] = d->type_len;
 	p += FLOW_DATA_FIXED;
 	if (d->flags & FLOW_ACK) {
 		put_le64(p, d->ack.next);

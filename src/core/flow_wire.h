@@ -1,15 +1,16 @@
 /* The bodies of DATA and DATA_ACK, and the entries that DATA and CAST carry. All fixed, little-endian; docs/PROTOCOL.md.
  *
  * DATA: header.sequence is the number of the first message in this frame, header.dst the receiver, or with FRAME_KEY a key.
- *   0 flags u8   1 round u8   2 kind u8   3 length of the content type u8   4 count u32   8 back u32
+ *   0 flags u8   1 kind u8   2 round u16   4 count u32   8 back u32   12 length of the content type u8
  *   with FLOW_ACK: next u64, then an ack block
- *   content type, then `count` times (length u32, bytes); for a service (header.service) the bytes of one message alone
+ *   content type (none for a service, header.service), then `count` times (length u32, bytes)
  * `back` messages in front of this frame's first one are still open at the sender: whoever knows nothing of older ones
- * need not wait for them. `round` counts the sender's rewinds: an answer other than OK ends a round at the receiver.
+ * need not wait for them. `round` counts the sender's rewinds: an answer other than OK ends a round at the receiver, and
+ * what comes of an older round than the newest seen is dropped.
  * With FRAME_EXT_FRAGMENT (count 1) the body holds a part of one entry, its length included.
  *
  * DATA_ACK: header.sequence is the number of the next message expected; everything before it is in the stream.
- *   ack block: room messages u32, room bytes u32, status u8, round u8, flags u8, 0 u8;   then hint u64 (0: none) */
+ *   ack block: room messages u32, room bytes u32, round u16, status u8, flags u8;   then hint u64 (0: none) */
 #ifndef P2PS_CORE_FLOW_WIRE_H
 #define P2PS_CORE_FLOW_WIRE_H
 #include <stdbool.h>
@@ -19,7 +20,7 @@
 #include "com/frame.h"
 
 #define FLOW_TYPE_MAX 127u /* bytes of a content type */
-#define FLOW_DATA_FIXED 12u
+#define FLOW_DATA_FIXED 13u
 #define FLOW_ACK_BLOCK 12u
 #define FLOW_ACK_BODY (FLOW_ACK_BLOCK + 8u)
 
@@ -39,11 +40,13 @@ enum flow_status {      /* what keeps message `next` out */
 struct flow_ack {
 	uint64_t next, hint;
 	uint32_t room_messages, room_bytes;
-	uint8_t status, round, flags;
+	uint16_t round;
+	uint8_t status, flags;
 };
 
 struct flow_data {
-	uint8_t flags, round, kind, type_len;
+	uint8_t flags, kind, type_len;
+	uint16_t round;
 	const uint8_t *type;
 	uint32_t count, back;
 	struct flow_ack ack; /* when FLOW_ACK is set */

@@ -106,7 +106,7 @@ void cast_free(struct cast *c);
 /* Every mode (CAST_NODE and CAST_KEY become a flow_send). Counts it in cast_bytes, refuses with EBUSY above cfg.send_bytes,
  * calls node_settled unless unmetered, replies when tag != 0. */
 void cast_request(struct node *n, const struct cast_request *rq);
-int cast_service(struct node *n, uint8_t service, struct slice body); /* broadcast to a service everywhere */
+int cast_service(struct node *n, uint8_t service, struct slice body); /* broadcast to a service everywhere else; takes body over */
 void cast_frame(struct node *n, struct peer *p, const struct frame *f); /* CAST, CAST_ACK */
 void cast_peer_up(struct node *n, struct peer *p);
 void cast_peer_down(struct node *n, struct peer *p, int err);

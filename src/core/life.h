@@ -35,10 +35,12 @@ struct node_life {
 	/* what was told last */
 	uint64_t pred, succ, from, to;
 	struct epoch epoch;
+	uint64_t unserved_at;   /* since when it has not served, if it does not */
 	bool serving, alone, changed;
 	uint64_t suspected[2];
 	uint64_t remember_at;
 	uint32_t rejoins;
+	bool remembered;        /* members were written down since the start */
 	bool member;            /* it has been one already */
 	struct contact move_to; /* into another ring, through this member */
 	bool move, again;       /* at the end of the step: move now; join again */

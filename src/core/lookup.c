@@ -434,6 +434,8 @@ static void lookup_reply_bad(struct node *n, struct lookup *l, const struct fram
 void lookup_reply_frame(struct node *n, struct peer *p, const struct frame *f)
 {
 	struct lookup_reply r;
+	if (f->src == p->c.id && f->body.len && f->body.p[0] == -P2PS_ENOT_MEMBER)
+		route_known_drop(n, f->src);
 	if (f->dst != node_id(n)) {
 		lookup_reply_pass(n, f);
 		return;
@@ -445,8 +447,6 @@ void lookup_reply_frame(struct node *n, struct peer *p, const struct frame *f)
 	struct lookup *l = map_get(&n->route->lookups, f->sequence);
 	if (!l || l->key != r.key) /* of an attempt that was repeated meanwhile */
 		return;
-	if (r.err && f->src == p->c.id && r.err == P2PS_ENOT_MEMBER)
-		route_known_drop(n, f->src);
 	if (r.err) {
 		lookup_reply_bad(n, l, f, r.err);
 		return;

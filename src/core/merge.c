@@ -9,7 +9,10 @@
  * links, and joins the other one in the ordinary way.
  *
  * That leaders differ is a hint only while links between the rings exist that carry look-ups across. Two ranges that
- * overlap are proof: then, with one leader for both, the estimates of the two decide, and a coin between equals. */
+ * overlap are proof: then, with one leader for both, the estimates of the two decide, and a coin between equals.
+ *
+ * A member that has not served for long (its right neighbour came back as another ring, say) has no ring to speak of,
+ * and yields to any that serves. */
 #include "core/merge.h"
 
 #include "com/contact.h"
@@ -24,6 +27,7 @@
 #define MERGE_TEST_US 8000000u   /* a test that has not ended is given up */
 #define MERGE_FRESH_US 500000u   /* so long our own leader is taken for known */
 #define MERGE_SURE_US 800000u    /* between the two answers that decide */
+#define MERGE_DEAF_LEASES 4u     /* a node that could not serve for so many leases will not by itself */
 
 struct merge_lost {
 	struct contact c;
@@ -110,10 +114,16 @@ void merge_lost(struct node *n, const struct contact *who)
 		merge_add(n, who);
 }
 
-void merge_clear(struct node *n)
+void merge_joined(struct node *n)
 {
-	while (n->merge->len)
-		merge_remove(n, n->merge->len - 1);
+	struct merge *g = n->merge;
+	for (uint32_t i = 0; i < g->len; i++)
+		g->v[i].at = n->now_us + rng_jitter(&n->rng, (i + 1) * MERGE_LATER_US);
+}
+
+const struct contact *merge_next(const struct node *n, uint32_t *i)
+{
+	return *i < n->merge->len ? &n->merge->v[(*i)++].c : NULL;
 }
 
 const struct contact *merge_anybody(struct node *n)
@@ -142,6 +152,13 @@ static void merge_end(struct node *n)
 	g->until = 0;
 }
 
+/* Our own ring does not work for us any more. */
+static bool merge_deaf(const struct node *n)
+{
+	uint64_t lease = n->cfg.lease_us ? n->cfg.lease_us : RING_LEASE_US;
+	return node_is_member(n) && !ring_serves(n->ring, node_id(n)) && n->now_us - n->life->unserved_at > MERGE_DEAF_LEASES * lease;
+}
+
 static void merge_say(struct node *n, struct peer *p, Wire__CorrectionKind kind)
 {
 	struct merge *g = n->merge;
@@ -150,9 +167,11 @@ static void merge_say(struct node *n, struct peer *p, Wire__CorrectionKind kind)
 	wire__correction__init(&m);
 	m.kind = kind;
 	m.from = n->route->lo;
-	m.leader = g->leader;
-	m.leader_size = g->leader_size;
-	m.size = ring_size_estimate(n->ring);
+	if (!merge_deaf(n)) {
+		m.leader = g->leader;
+		m.leader_size = g->leader_size;
+		m.size = ring_size_estimate(n->ring);
+	}
 	f.body = proto_slice(n->pool, &m.base);
 	if (f.body.buf)
 		node_send(n, p, LINK_CONTROL, &f, false);
@@ -184,14 +203,15 @@ static void merge_judge(struct node *n, struct peer *p, const struct merge_view 
 	struct merge *g = n->merge;
 	struct merge_lost *l = merge_find(g, p->c.id);
 	uint64_t self = node_id(n), lo = n->route->lo, size = ring_size_estimate(n->ring);
-	bool overlap = ids_in_oo(p->c.id, lo, self, n->mask) || ids_in_oo(self, o->from, p->c.id, n->mask);
+	bool overlap = merge_deaf(n) || ids_in_oo(p->c.id, lo, self, n->mask) || ids_in_oo(self, o->from, p->c.id, n->mask);
 	if (o->leader == g->leader && !overlap) {
 		if (l)
 			merge_remove(n, (uint32_t)(l - g->v));
 		g->sure_leader = 0;
 		return;
 	}
-	bool yield = o->leader != g->leader ? o->leader_size > g->leader_size ||
+	bool yield = merge_deaf(n)	     ? true
+		     : o->leader != g->leader ? o->leader_size > g->leader_size ||
 						     (o->leader_size == g->leader_size && o->leader < g->leader)
 					    : o->size > size || (o->size == size && rng_below(&n->rng, 2));
 	if (!yield) {
@@ -242,7 +262,7 @@ static void merge_go_on(struct node *n)
 	bool tell = p && p->state == PEER_UP && !g->told;
 	if (!tell && !g->heard)
 		return;
-	if (!g->leader_at || n->now_us - g->leader_at > MERGE_FRESH_US) {
+	if (!merge_deaf(n) && (!g->leader_at || n->now_us - g->leader_at > MERGE_FRESH_US)) {
 		if (g->looking)
 			return;
 		g->looking = true;
@@ -262,7 +282,8 @@ static void merge_go_on(struct node *n)
 			merge_say(n, o, WIRE__CORRECTION_KIND__CORRECTION_PROBE_ACK);
 		else
 			merge_end(n);
-		merge_judge(n, o, &g->other);
+		if (g->other.leader)
+			merge_judge(n, o, &g->other);
 	}
 }
 
@@ -307,7 +328,7 @@ void merge_frame(struct node *n, struct peer *p, const Wire__Correction *m)
 	bool ask = m->kind == WIRE__CORRECTION_KIND__CORRECTION_PROBE;
 	uint64_t to;
 	ring_range(n->ring, &n->route->lo, &to);
-	if (!ring_serves(n->ring, node_id(n)) || g->heard || (!ask && p->c.id != g->with) || !m->leader)
+	if ((!ring_serves(n->ring, node_id(n)) && !merge_deaf(n)) || g->heard || (!ask && p->c.id != g->with) || (!ask && !m->leader))
 		return;
 	g->heard = true;
 	g->answer = ask;
@@ -323,11 +344,12 @@ void merge_timer(struct node *n)
 	for (uint32_t i = 0; i < g->len && !g->with; i++) {
 		if (g->v[i].at > n->now_us)
 			continue;
-		if (route_known_get(n, g->v[i].c.id) && g->v[i].tries > 4) { /* a neighbour or finger since long */
-			merge_remove(n, i--);
+		struct peer *p = com_find(n->com, g->v[i].c.id);
+		if (p && p->state == PEER_UP && (p->held[COM_RING] || p->held[COM_FINGER] || p->held[COM_FINGER_IN])) {
+			merge_remove(n, i--); /* it has turned up in our own ring */
 			continue;
 		}
-		if (n->life->phase == LIFE_IN && ring_serves(n->ring, node_id(n)))
+		if (n->life->phase == LIFE_IN && (ring_serves(n->ring, node_id(n)) || merge_deaf(n)))
 			merge_test(n, &g->v[i]);
 		else
 			g->v[i].at = n->now_us + rng_jitter(&n->rng, MERGE_FIRST_US);

@@ -14,7 +14,8 @@ void merge_peer(struct node *n, struct peer *p, bool up);
 void merge_frame(struct node *n, struct peer *p, const Wire__Correction *m); /* PROBE, PROBE_ACK, OTHER_RING */
 /* A contact to join through when all else failed; NULL: none. Good until the next call. */
 const struct contact *merge_anybody(struct node *n);
-void merge_clear(struct node *n); /* forgets whom we have lost */
+void merge_joined(struct node *n); /* we are in a ring: no hurry with those remembered */
+const struct contact *merge_next(const struct node *n, uint32_t *i); /* all of them, start with *i = 0; NULL: no more */
 void merge_timer(struct node *n);
 uint64_t merge_deadline(const struct node *n);
 #endif

@@ -29,8 +29,8 @@ static const struct node_frame {
 	{FRAME_CORRECTION,   false, route_frame},
 	{FRAME_DATA,         true,  flow_frame},
 	{FRAME_DATA_ACK,     true,  flow_frame},
-	{FRAME_CAST,         false, cast_frame},
-	{FRAME_CAST_ACK,     false, cast_frame},
+	{FRAME_CAST,         true,  cast_frame}, /* answered: not taken */
+	{FRAME_CAST_ACK,     true,  cast_frame},
 	{FRAME_SERVICE,      false, node_service_frame},
 };
 
@@ -51,10 +51,13 @@ static void node_on_frame(void *ctx, struct peer *p, const struct frame *f)
 	for (size_t i = 0; i < sizeof node_frames / sizeof node_frames[0]; i++) {
 		if (node_frames[i].type != f->type)
 			continue;
-		if (node_frames[i].early || node_is_member(n))
+		if (node_frames[i].early || node_is_member(n)) {
 			node_frames[i].handle(n, p, f);
-		else
-			n->stats.drop_not_member++;
+			return;
+		}
+		n->stats.drop_not_member++;
+		if (f->type == FRAME_CAST)
+			correction_left(n, p);
 		return;
 	}
 	n->stats.drop_unknown_type++;

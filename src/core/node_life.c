@@ -431,20 +431,22 @@ void life_io_done(struct node *n, const struct event *ev)
 {
 	if (ev->io.tag == n->life->io && n->life->phase == LIFE_LOADING)
 		life_loaded(n, ev);
-	else if (ev->io.err)
+	else if (ev->io.err && n->life->phase == LIFE_IN) {
 		outbox_log(n->out, LOG_WARN, "the members met could not be written down: error %d", ev->io.err);
+		n->life->remember_at = n->now_us + rng_jitter(&n->rng, 2000000u);
+	}
 }
 
 /* ---- remembering ---- */
 
-/* Up to LIFE_REMEMBERED contacts: the successors, then the others evenly around the ring. */
+/* Up to LIFE_REMEMBERED contacts: some of those with a link, evenly around the ring, the successors, and as far as there
+ * is room those we have lost: they may be in another ring. */
 static size_t life_choose(struct node *n, Wire__Contact *all, Wire__Contact **at)
 {
 	const struct route *r = n->route;
 	size_t len = 0;
-	uint32_t step = r->known_len > LIFE_REMEMBERED ? r->known_len / LIFE_REMEMBERED : 1;
-	uint32_t first = r->known_len > LIFE_REMEMBERED ? (uint32_t)rng_below(&n->rng, step) : 0;
-	for (uint32_t i = first; i < r->known_len && len < LIFE_REMEMBERED; i += step) {
+	uint32_t most = LIFE_REMEMBERED / 2, step = r->known_len > most ? r->known_len / most : 1;
+	for (uint32_t i = (uint32_t)rng_below(&n->rng, step); i < r->known_len && len < LIFE_REMEMBERED; i += step) {
 		const struct contact *c = &r->known[i].peer->c;
 		if (!c->addrs || !c->addrs[0])
 			continue;
@@ -456,6 +458,11 @@ static size_t life_choose(struct node *n, Wire__Contact *all, Wire__Contact **at
 			continue;
 		at[len] = &all[len];
 		contact_pack(at[len++], ring_succ(n->ring, i));
+	}
+	const struct contact *c;
+	for (uint32_t i = 0; len < LIFE_REMEMBERED && (c = merge_next(n, &i));) {
+		at[len] = &all[len];
+		contact_pack(at[len++], c);
 	}
 	return len;
 }
@@ -488,6 +495,7 @@ static void life_remember(struct node *n)
 	if (!m.n_members)
 		return; /* whom we knew before may be of use yet */
 	struct slice value = proto_slice(n->pool, &m.base);
+	n->life->remembered = true;
 	if (value.buf)
 		life_write(n, value);
 }
@@ -557,13 +565,14 @@ static void life_joined(struct node *n)
 	if (via && via->held[COM_JOIN])
 		com_release(n->com, via, COM_JOIN);
 	if (!l->member)
-		merge_clear(n);
+		merge_joined(n);
 	l->phase = LIFE_IN;
 	l->member = true;
 	l->rejoins = 0;
 	l->deadline = UINT64_MAX;
 	l->next_at = UINT64_MAX;
-	l->remember_at = n->now_us + 2000000u;
+	l->unserved_at = n->now_us;
+	l->remember_at = n->now_us; /* soon: it may crash */
 	com_set_member(n->com, true);
 	struct value *v = life_record(n, node_id(n));
 	value_add_text(n->out->arena, v, "network", n->net.name);
@@ -645,6 +654,8 @@ static void life_follow(struct node *n)
 		l->succ = succ;
 	}
 	struct epoch e = ring_epoch(n->ring);
+	if (l->serving && !serving)
+		l->unserved_at = n->now_us;
 	if (from != l->from || to != l->to || serving != l->serving || epoch_cmp(e, l->epoch) != 0) {
 		l->from = from;
 		l->to = to;
@@ -657,7 +668,7 @@ static void life_follow(struct node *n)
 		node_emit(n, "alone", life_record(n, node_id(n)));
 	l->alone = alone;
 	if (l->remember_at == UINT64_MAX && !alone)
-		l->remember_at = n->now_us + LIFE_REMEMBER_US;
+		l->remember_at = n->now_us + (l->remembered ? LIFE_REMEMBER_US : 0);
 }
 
 void life_step_end(struct node *n)
@@ -670,6 +681,8 @@ void life_step_end(struct node *n)
 		l->deadline = UINT64_MAX;
 		l->via = 0;
 		com_set_member(n->com, false);
+		route_say_left(n);
+		route_clear(n);
 	}
 	if (l->move || l->again) {
 		bool move = l->move;

@@ -184,12 +184,17 @@ void node_run_status(struct node *n, struct node_request *rq, const struct value
 	node_reply(n, rq, 0, NULL, v);
 }
 
-static void run_add_why(struct arena *a, struct value *to, const struct peer *p)
+static void run_add_why(struct arena *a, struct value *to, const struct peer *p, bool wanted)
 {
 	struct value *why = value_add_list(a, to, "why");
+	bool held = false;
 	for (int r = 0; r < COM_REASONS; r++)
-		if (p->held[r])
+		if (p->held[r]) {
 			value_add_text(a, why, NULL, com_reason_name((enum com_reason)r));
+			held = true;
+		}
+	if (!held)
+		value_add_text(a, why, NULL, wanted ? "wanted by the peer" : "idle: closed soon");
 }
 
 static void run_table(struct node *n, struct node_request *rq)
@@ -229,7 +234,7 @@ void node_run_peers(struct node *n, struct node_request *rq, const struct value 
 		value_add_int(a, v, "bytes_out", (int64_t)p->bytes_out);
 		value_add_int(a, v, "frames_in", (int64_t)p->frames_in);
 		value_add_int(a, v, "frames_out", (int64_t)p->frames_out);
-		run_add_why(a, v, p);
+		run_add_why(a, v, p, linked && link.wanted);
 		value_add_bool(a, v, "wanted_by_peer", linked && link.wanted);
 		value_add_text(a, v, "access_point", run_first_point(a, p->c.addrs ? p->c.addrs : ""));
 		value_add_text(a, v, "zone", p->c.zone ? p->c.zone : "");

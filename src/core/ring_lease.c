@@ -305,12 +305,12 @@ void ring_on_new_succ(struct ring *r, const struct contact *from, const struct r
 	uint64_t mask = r->cfg.mask, self = ring_self(r), d = ids_cw(self, from->id, mask);
 	if (r->state != RING_IN || ring_alone(r))
 		return;
-	/* It means who we were in an earlier life: our right neighbour is another by now, perhaps in another ring, and would
-	 * wait in vain for us to renew. */
-	if (m->nonce && m->nonce != r->life)
+	/* It means who we were in an earlier life, or does not know: our right neighbour may be another by now, perhaps in
+	 * another ring, and would wait in vain for us to renew. When we are meant, asking through `via` leads there, too. */
+	const struct contact *first = r->succ_n ? r->succ[0] : NULL;
+	if (m->nonce != r->life && !(first && first->id == from->id))
 		return;
 	ring_dead_del(r, from->id);
-	const struct contact *first = r->succ_n ? r->succ[0] : NULL;
 	if (first && first->id == from->id) {
 		if (!r->passed_on)
 			ring_clear(r, &r->via);

@@ -84,6 +84,12 @@ void route_known_drop(struct node *n, uint64_t id)
 	r->known_len--;
 }
 
+void route_say_left(struct node *n)
+{
+	for (uint32_t i = 0; i < n->route->known_len; i++)
+		correction_left(n, n->route->known[i].peer);
+}
+
 void route_clear(struct node *n)
 {
 	while (n->route->known_len)
@@ -245,6 +251,8 @@ static void route_ring_frame(struct node *n, struct peer *p, const struct frame 
 	}
 	if (err) {
 		n->stats.drop_unreachable += err != P2PS_EHOPS;
+		if (err == P2PS_ENOT_MEMBER)
+			correction_left(n, p);
 		return;
 	}
 	struct ring_message m;

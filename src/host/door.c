@@ -347,16 +347,22 @@ void door_post(struct door *d, struct door_job *j)
 	}
 }
 
-void door_free(struct door *d)
+void door_end(struct door *d)
 {
-	if (!d)
-		return;
 	pthread_mutex_lock(&d->lock);
 	d->ending = true;
 	pthread_cond_signal(&d->some);
 	pthread_mutex_unlock(&d->lock);
 	if (d->running)
 		pthread_join(d->thread, NULL);
+	d->running = false;
+}
+
+void door_free(struct door *d)
+{
+	if (!d)
+		return;
+	door_end(d);
 	for (unsigned i = 0; i < STREAMS_MAX; i++)
 		stream_close(d->streams[i].s);
 	kv_close(d->kv);

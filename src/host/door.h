@@ -29,7 +29,7 @@ struct door_job {
 };
 
 struct door *door_new(struct pool *pool, const char *root); /* root NULL: in memory; NULL: no memory */
-/* Finishes what was posted, syncs, ends the thread. */
+void door_end(struct door *d); /* finishes what was posted, syncs, ends the thread; nothing can be posted any more */
 void door_free(struct door *d);
 /* A job for a request of the node; takes over the references in rq. NULL: no memory (the references are dropped). */
 struct door_job *door_job_new(struct io_request *rq);

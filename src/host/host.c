@@ -27,12 +27,16 @@ uint64_t host_boot_us(void) { return loop_boot_us(); }
 uint64_t host_wall_ms(void) { return loop_wall_ms(); }
 
 /* ---- the queue from other threads: a stack that the node's thread takes whole and turns round ---- */
+static bool run_posts(struct host *h);
+
 void host_post(struct host *h, struct host_post *p)
 {
 	p->next = atomic_load_explicit(&h->posts, memory_order_relaxed);
-	while (!atomic_compare_exchange_weak_explicit(&h->posts, &p->next, p, memory_order_release, memory_order_relaxed))
+	while (!atomic_compare_exchange_weak_explicit(&h->posts, &p->next, p, memory_order_seq_cst, memory_order_relaxed))
 		;
 	loop_wake(&h->loop);
+	if (atomic_load(&h->ended)) /* nobody else will come for it */
+		run_posts(h);
 }
 
 static bool run_posts(struct host *h)
@@ -376,10 +380,11 @@ void (*const host_links_event)(void *ctx, struct event *ev) = links_event;
 
 void host_thread_end(struct host *h) { answer_all(h, P2PS_ECLOSED); }
 
-/* What is still in the queue when the loop has ended. */
+/* What is in the queue when the loop has ended; later posts run in the thread that posts them. */
 void host_posts_end(struct host *h)
 {
 	h->node_stopped = true;
+	atomic_store(&h->ended, true);
 	while (run_posts(h))
 		;
 }
@@ -407,13 +412,13 @@ unsigned host_bits(const struct host *h) { return atomic_load(&h->bits); }
 
 void host_stats(const struct host *h, struct host_stats *out)
 {
-	struct links_counters n;
-	links_counters(h->links, &n);
+	const struct links_counters *n = links_counters(h->links);
 	*out = (struct host_stats){
-		.wire_bytes_in = n.wire_in, .wire_bytes_out = n.wire_out, .links_open = n.open, .links_half_open = n.half_open,
-		.links_accepted = n.accepted, .links_dialled = n.dialled, .dials_failed = n.dials_failed,
-		.handshakes_failed = n.handshakes_failed, .links_refused = n.refused, .frames_over_limit = n.over_limit,
-		.steps = atomic_load(&h->loop.steps), .wakes = atomic_load(&h->loop.wakes),
+		.wire_bytes_in = LINKS_GET(n->wire_in), .wire_bytes_out = LINKS_GET(n->wire_out), .links_open = LINKS_GET(n->open),
+		.links_half_open = LINKS_GET(n->half_open), .links_accepted = LINKS_GET(n->accepted),
+		.links_dialled = LINKS_GET(n->dialled), .dials_failed = LINKS_GET(n->dials_failed),
+		.handshakes_failed = LINKS_GET(n->handshakes_failed), .links_refused = LINKS_GET(n->refused),
+		.frames_over_limit = LINKS_GET(n->over_limit), .steps = LINKS_GET(h->loop.steps), .wakes = LINKS_GET(h->loop.wakes),
 		.io_requests = door_requests(h->door), .io_errors = door_errors(h->door),
 		.memory_bytes = atomic_load(&h->pool->used), .memory_refused = atomic_load(&h->pool->refused),
 	};

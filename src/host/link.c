@@ -198,11 +198,11 @@ static void link_fail(struct link *k, int err)
 	if (k->state == LINK_DEAD)
 		return;
 	bool was_up = k->state == LINK_IS_UP, knew = was_up || (!k->inbound && k->state < LINK_IS_UP);
-	l->n.open -= was_up;
-	l->n.half_open -= half_open(k);
-	l->n.dials_failed += knew && !was_up;
+	LINKS_ADD(l->n.open, -(was_up));
+	LINKS_ADD(l->n.half_open, -(half_open(k)));
+	LINKS_ADD(l->n.dials_failed, knew && !was_up);
 	if (k->state == LINK_SHAKING)
-		l->n.handshakes_failed++;
+		LINKS_ADD(l->n.handshakes_failed, 1);
 	k->state = LINK_DEAD;
 	if (k->polling)
 		uv_poll_stop(&k->poll);
@@ -454,7 +454,7 @@ static bool in_frames(struct link *k)
 		const uint8_t *p = k->in->data + k->in_start;
 		uint32_t n = frame_length(p);
 		if (n == 0 || n > FRAME_MAX) {
-			k->l->n.over_limit++;
+			LINKS_ADD(k->l->n.over_limit, 1);
 			link_fail(k, P2PS_EPROTO);
 			return false;
 		}
@@ -515,8 +515,8 @@ static void link_up(struct link *k)
 		link_fail(k, P2PS_EPROTO);
 		return;
 	}
-	l->n.half_open -= half_open(k);
-	l->n.open++;
+	LINKS_ADD(l->n.half_open, -(half_open(k)));
+	LINKS_ADD(l->n.open, 1);
 	k->state = LINK_IS_UP;
 	set_deadline(k, UINT64_MAX);
 	l->cfg.event(l->cfg.ctx, &ev);
@@ -558,7 +558,7 @@ void links_close(struct links *l, uint32_t number, int err)
 		return;
 	}
 	bury(k, err ? err : P2PS_ECLOSED);
-	l->n.open--;
+	LINKS_ADD(l->n.open, -1);
 	k->state = LINK_FLUSHING;
 	set_deadline(k, loop_boot_us() + LINK_LINGER_US);
 	start_sweeping(l);
@@ -616,7 +616,7 @@ static void begin_shaking(struct link *k)
 {
 	struct links *l = k->l;
 	k->state = LINK_SHAKING;
-	l->n.half_open += half_open(k);
+	LINKS_ADD(l->n.half_open, half_open(k));
 	if (tls_open(&k->tls, l->cfg.tls, k->fd, k->inbound, &l->n.wire_in, &l->n.wire_out) != 0)
 		link_fail(k, P2PS_ENOMEM);
 	else
@@ -745,7 +745,7 @@ void links_dial(struct links *l, uint32_t number, enum link_class class, const c
 	socklen_t len;
 	struct link *k = link_new(l, false, number);
 	assert(k); /* the node must hear of the end of each dial */
-	l->n.dialled++;
+	LINKS_ADD(l->n.dialled, 1);
 	k->class = class;
 	snprintf(k->remote, sizeof k->remote, "%s", address);
 	set_deadline(k, loop_boot_us() + LINK_DIAL_TIMEOUT_US);
@@ -807,7 +807,7 @@ static void evict(struct links *l)
 {
 	for (struct link *k = l->first; k; k = k->next)
 		if (half_open(k)) {
-			l->n.refused++;
+			LINKS_ADD(l->n.refused, 1);
 			link_fail(k, P2PS_EBUSY);
 			return;
 		}
@@ -817,12 +817,12 @@ static void admit(struct links *l, int fd, const struct sockaddr_storage *ss)
 {
 	struct link *k = l->alive < l->cfg.links_max ? link_new(l, true, l->next_inbound) : NULL;
 	if (!k) {
-		l->n.refused++;
+		LINKS_ADD(l->n.refused, 1);
 		close(fd);
 		return;
 	}
 	l->next_inbound++;
-	l->n.accepted++;
+	LINKS_ADD(l->n.accepted, 1);
 	tune(fd);
 	k->fd = fd;
 	k->class = LINK_CONTROL;
@@ -833,7 +833,7 @@ static void admit(struct links *l, int fd, const struct sockaddr_storage *ss)
 		link_fail(k, P2PS_ENOMEM);
 	else
 		begin_shaking(k);
-	if (l->n.half_open > l->cfg.half_open_max)
+	if (LINKS_GET(l->n.half_open) > l->cfg.half_open_max)
 		evict(l);
 }
 
@@ -981,4 +981,4 @@ void links_close_all(struct links *l)
 
 unsigned links_alive(const struct links *l) { return l->alive; }
 
-void links_counters(const struct links *l, struct links_counters *out) { *out = l->n; }
+const struct links_counters *links_counters(const struct links *l) { return &l->n; }

@@ -3,6 +3,7 @@
  * links_dial, links_send and links_close, so that draining an outbox never re-enters the node. */
 #ifndef P2PS_HOST_LINK_H
 #define P2PS_HOST_LINK_H
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/socket.h>
@@ -21,10 +22,12 @@
 #define LINK_WRITE_TURN (512u << 10)
 #define LINK_LISTENERS_MAX 8
 
+/* Written by the node's thread only, read by any. */
 struct links_counters {
-	uint64_t wire_in, wire_out, accepted, dialled, dials_failed, handshakes_failed, refused, over_limit;
-	uint32_t open, half_open;
+	atomic_ullong wire_in, wire_out, accepted, dialled, dials_failed, handshakes_failed, refused, over_limit, open, half_open;
 };
+#define LINKS_GET(counter) atomic_load_explicit(&(counter), memory_order_relaxed)
+#define LINKS_ADD(counter, n) atomic_store_explicit(&(counter), LINKS_GET(counter) + (unsigned long long)(n), memory_order_relaxed)
 
 struct links_config {
 	struct pool *pool;
@@ -52,5 +55,5 @@ unsigned links_alive(const struct links *l);
 void links_tell(struct links *l);
 /* Writes what was queued, reads on where a turn ended early. True: something is left to do at once. */
 bool links_work(struct links *l);
-void links_counters(const struct links *l, struct links_counters *out);
+const struct links_counters *links_counters(const struct links *l);
 #endif

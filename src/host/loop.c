@@ -61,7 +61,7 @@ static void step_one(struct loop *l, struct event *ev)
 	bool lost = l->out.overflow;
 	outbox_reset(&l->out);
 	l->stepping = false;
-	atomic_fetch_add_explicit(&l->steps, 1, memory_order_relaxed);
+	LINKS_ADD(l->steps, 1);
 	assert(!lost); /* an action lost for want of memory: better dead than wrong */
 }
 
@@ -161,7 +161,7 @@ static void on_check(uv_check_t *c)
 {
 	struct loop *l = c->data;
 	atomic_store_explicit(&l->asleep, false, memory_order_relaxed);
-	atomic_fetch_add_explicit(&l->wakes, 1, memory_order_relaxed);
+	LINKS_ADD(l->wakes, 1);
 }
 
 static void on_wake(uv_poll_t *p, int status, int events)

@@ -44,7 +44,7 @@ struct loop {
 	bool stepping, stopping, idling;
 	struct loop_later *later, **later_end;
 	atomic_bool asleep;
-	atomic_ulong steps, wakes;
+	atomic_ullong steps, wakes;
 };
 
 int loop_init(struct loop *l, const struct loop_machine *m, struct links *links, size_t arena_cap);

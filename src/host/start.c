@@ -198,8 +198,7 @@ static void *host_thread(void *arg)
 	loop_step(&h->loop, &ev);
 	loop_run(&h->loop);
 	host_posts_end(h);
-	door_free(h->door); /* finishes what was asked for */
-	h->door = NULL;
+	door_end(h->door); /* finishes what was asked for */
 	host_posts_end(h);
 	if (h->dir && atomic_load(&h->leave))
 		forget(h);

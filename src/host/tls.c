@@ -25,6 +25,11 @@ struct tls_context {
 	BIO_METHOD *bio;
 };
 
+static void count(atomic_ullong *c, ssize_t n)
+{
+	atomic_store_explicit(c, atomic_load_explicit(c, memory_order_relaxed) + (unsigned long long)n, memory_order_relaxed);
+}
+
 /* ---- the BIO ---- */
 static int bio_read(BIO *b, char *p, int n)
 {
@@ -44,7 +49,7 @@ static int bio_read(BIO *b, char *p, int n)
 	}
 	t->eof = got == 0;
 	t->dry = got < n;
-	*t->wire_in += (uint64_t)got;
+	count(t->wire_in, got);
 	return (int)got;
 }
 
@@ -57,7 +62,7 @@ static ssize_t out_send(struct tls *t, const void *p, size_t n)
 		t->error = errno;
 		return -1;
 	}
-	*t->wire_out += (uint64_t)sent;
+	count(t->wire_out, sent);
 	return sent;
 }
 
@@ -223,7 +228,7 @@ void tls_context_free(struct tls_context *c)
 }
 
 /* ---- a link ---- */
-int tls_open(struct tls *t, struct tls_context *c, int fd, bool server, uint64_t *wire_in, uint64_t *wire_out)
+int tls_open(struct tls *t, struct tls_context *c, int fd, bool server, atomic_ullong *wire_in, atomic_ullong *wire_out)
 {
 	*t = (struct tls){.fd = fd, .wire_in = wire_in, .wire_out = wire_out};
 	BIO *b = BIO_new(c->bio);

@@ -3,6 +3,7 @@
 #ifndef P2PS_HOST_TLS_H
 #define P2PS_HOST_TLS_H
 #include <openssl/ssl.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -22,11 +23,11 @@ struct tls {
 	uint8_t *out;   /* ciphertext the socket has not taken yet */
 	uint32_t out_start, out_end, out_cap;
 	uint32_t records; /* written since the last key update */
-	uint64_t *wire_in, *wire_out; /* counters to add to */
+	atomic_ullong *wire_in, *wire_out; /* counters to add to, ours to write */
 };
 
 /* The socket stays the caller's. 0 or P2PS_ENOMEM. */
-int tls_open(struct tls *t, struct tls_context *c, int fd, bool server, uint64_t *wire_in, uint64_t *wire_out);
+int tls_open(struct tls *t, struct tls_context *c, int fd, bool server, atomic_ullong *wire_in, atomic_ullong *wire_out);
 void tls_free(struct tls *t);
 /* 1: done; 0: waits for the peer; P2PS_ECLOSED, P2PS_EPROTO, P2PS_EIO (errno in t->error). */
 int tls_handshake(struct tls *t);

@@ -114,11 +114,19 @@ static void served_open(struct run *r, struct run_node *n)
 	r->served[n->served] = (struct served){n->view.id, n->view.from, n->view.to, world_now(r->w), UINT64_MAX};
 }
 
-bool run_served_during(const struct run *r, uint64_t id, uint64_t key, uint64_t from_us, uint64_t until_us)
+bool run_served_during(struct run *r, uint64_t id, uint64_t key, uint64_t from_us, uint64_t until_us)
 {
 	for (uint32_t i = r->served_count; i-- > 0;) {
 		const struct served *s = &r->served[i];
 		if (s->id == id && s->since_us <= until_us && s->until_us >= from_us && ids_in_oc(key, s->from, s->to, r->mask))
+			return true;
+	}
+	for (unsigned i = 0; i < r->s->nodes; i++) { /* since this very step? */
+		struct ring_view v;
+		if (r->node[i].id != id)
+			continue;
+		view_take(r->w, i, &v);
+		if (v.serves && ids_in_oc(key, v.from, v.to, r->mask))
 			return true;
 	}
 	return false;

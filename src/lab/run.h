@@ -43,7 +43,7 @@ struct run {
 
 void run_start(struct run *r, unsigned i);
 void run_restart_later(struct run *r, unsigned i, uint64_t after_us);
-bool run_served_during(const struct run *r, uint64_t id, uint64_t key, uint64_t from_us, uint64_t until_us);
+bool run_served_during(struct run *r, uint64_t id, uint64_t key, uint64_t from_us, uint64_t until_us);
 uint64_t run_exponential(struct rng *r, uint64_t mean); /* near enough, in whole numbers */
 
 void work_second(struct run *r, unsigned i);

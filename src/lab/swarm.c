@@ -42,6 +42,8 @@ static void draw_world(struct scenario *s, struct rng *r)
 	w->seed = s->seed;
 	w->nodes = s->nodes;
 	w->delay_us = (uint32_t)PICK(r, 50, 500, 5000, 20000, 80000);
+	if (s->lease_us < 3000000 && w->delay_us > 20000)
+		w->delay_us = 20000; /* a lease must be long against a round trip, or nobody serves */
 	w->jitter = (uint32_t)PICK(r, 0, 0x40000000, 0xffffffff);
 	w->bandwidth = PICK(r, 0, 0, 0, 1000000, 100000000);
 	w->drift_ppm = (uint32_t)PICK(r, 0, 50, 4000);

@@ -582,6 +582,8 @@ bool world_start(struct world *w, unsigned i, const struct world_start *s)
 	n->boot++;
 	bool was_silent = n->host_silent;
 	n->host_silent = false;
+	if (was_silent) /* the machine was off: its boot clock begins anew */
+		n->clock_base -= clock_at(n, w->now) - WORLD_SECOND - rng_below(&n->faults, 60 * WORLD_SECOND);
 	args_fill(w, n, s);
 	n->machine = w->cfg.machine->make(&n->args->cfg);
 	if (!n->machine) {

@@ -242,10 +242,28 @@ static void test_clock_drift(void **state)
 	end();
 }
 
+/* A machine that was off has a boot clock that begins anew; a process that was killed has not. */
+static void test_boot_clock(void **state)
+{
+	begin((struct world_config){0});
+	start(0, -1);
+	start(1, -1);
+	run(2000000);
+	world_crash(w, 0, DEATH_RST);
+	world_crash(w, 1, DEATH_SILENT);
+	start(0, -1);
+	start(1, -1);
+	assert_true(world_node_clock(w, 0) > 2000 * WORLD_SECOND);
+	assert_true(world_node_clock(w, 1) < 62 * WORLD_SECOND);
+	run(1000);
+	assert_in_range(toys[1].timers, 98, 101);
+	end();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_order), cmocka_unit_test(test_seed_decides), cmocka_unit_test(test_break),
+		cmocka_unit_test(test_boot_clock), cmocka_unit_test(test_order), cmocka_unit_test(test_seed_decides), cmocka_unit_test(test_break),
 		cmocka_unit_test(test_nobody_there), cmocka_unit_test(test_pause), cmocka_unit_test(test_block_stalls),
 		cmocka_unit_test(test_crash), cmocka_unit_test(test_close_flushes), cmocka_unit_test(test_stop),
 		cmocka_unit_test(test_bandwidth), cmocka_unit_test(test_clock_drift),

@@ -1,0 +1,207 @@
+/* Inside the casts: what cast.c (the program's requests, entry points, time), cast_item.c (one cast at one node: its
+ * parts, answers and losses), cast_plan.c (who gets which part) and cast_self.c (delivery here, what was seen) share. */
+#ifndef P2PS_CORE_CAST_INTERNAL_H
+#define P2PS_CORE_CAST_INTERNAL_H
+#include "base/ids.h"
+#include "core/cast_wire.h"
+#include "core/flow_internal.h"
+
+#define CAST_BUDGET_US 15000000u       /* every cast ends within this */
+#define CAST_HOPS 64u
+#define CAST_SEEN 2048u                /* sequences remembered per origin, counted back from the newest */
+#define CAST_SPAN (CAST_SEEN - 256u)   /* own casts: newest sequence less oldest one open */
+#define CAST_ORIGINS_MAX 4096u
+#define CAST_REMEMBER_US 60000000u     /* an origin of which nothing came for so long is forgotten */
+#define CAST_ITEMS_MAX 8192u           /* casts under way at this node ... */
+#define CAST_BYTES_MAX (64u << 20)     /* ... and their payload: above, they are answered with EBUSY */
+#define CAST_PARKED_MAX 8192u          /* parts that wait for room on a link */
+#define CAST_PARTS_BYTES (16u << 20)   /* messages being put together from fragments */
+#define CAST_PART_US 30000000u
+#define CAST_FRAGMENT_TARGETS 500u     /* targets of a list in front of a fragment */
+#define CAST_OUTCOMES_MAX 7000u        /* outcomes named in an answer */
+#define CAST_NAMED_MAX 64u             /* of a broadcast: those not delivered */
+#define CAST_MENDS_MAX 16u             /* parts given to another node, per cast and node */
+
+struct cast_request_state;
+struct cast_item;
+
+enum cast_part_state {
+	PART_NEW,
+	PART_FINDING, /* looking the contact up */
+	PART_DIALLING,
+	PART_PARKED,  /* the link is congested */
+	PART_SENT,
+	PART_LOST,    /* the link broke or could not be made: the next timer decides */
+	PART_DONE,
+};
+
+/* A part given to another node. */
+struct cast_part {
+	struct cast_part *next;        /* in its item, clockwise */
+	struct cast_part *parked_next;
+	struct cast_item *item;
+	uint64_t id, end, back;
+	uint32_t token, limit;
+	uint32_t target_at, target_count; /* of item->targets */
+	uint8_t state;
+	bool behind, skip;             /* see cast_plan.c */
+	bool sent, tried_again, held, answered, parked_listed;
+	bool dead;                     /* noted; who comes after it is being found */
+	bool checked;                  /* whether its range begins where the part before ends */
+	uint64_t lo, last;             /* as answered */
+};
+
+/* One cast (or a part of it) that this node sees to. */
+struct cast_item {
+	struct cast_item *next, *prev, *wait_next;
+	struct cast_request_state *rq; /* ours; NULL: somebody else's */
+	uint64_t origin, incarnation, sequence;
+	uint64_t parent, end, back;
+	uint32_t parent_token, limit;
+	uint8_t mode, service, hops, type_len;
+	bool skip, local;              /* local: for this node alone */
+	bool has_fragment, prompt;
+	uint32_t fragment_offset, fragment_total;
+	uint32_t count;
+	struct slice entries;
+	uint64_t deadline_us;
+	uint64_t *targets;             /* by distance from here, clockwise */
+	uint32_t target_count;
+	/* this node's own share */
+	uint64_t *own;                 /* &own_one, or keys that this node is responsible for */
+	uint64_t own_one;
+	struct slice joined;           /* the whole message, when this was its last fragment */
+	uint32_t own_count, own_at, own_taken, own_off;
+	uint64_t wait_us;              /* waiting for room in the stream since; 0: not */
+	bool wait_listed, expired;
+	/* others' */
+	struct cast_part *parts;
+	uint32_t open, mends, busy;
+	uint8_t phase;
+	/* the answer */
+	uint32_t delivered, refused, unknown;
+	uint64_t lo, last;
+	struct cast_outcome *outcomes;
+	uint32_t outcome_count, outcome_cap;
+	char type[];
+};
+
+/* What has been seen of one origin: the newest sequence and a bit for each of the last CAST_SEEN. */
+struct cast_seen {
+	struct cast_seen *next, *prev;
+	uint64_t id, incarnation, newest, heard_us;
+	uint64_t bits[CAST_SEEN / 64]; /* bit s % CAST_SEEN */
+};
+
+/* A message that comes in fragments. */
+struct cast_pieces {
+	struct cast_pieces *next;
+	uint64_t origin, incarnation, first, since_us;
+	uint32_t total, have; /* have: bits of fragments */
+	struct buf *buf;
+};
+
+/* One cast_request; see cast.c. */
+struct cast_request_state {
+	struct cast_request_state *next;           /* in the queue */
+	struct cast_request_state *all_next, *all_prev;
+	uint64_t tag, number;
+	uint8_t mode, service;
+	bool unmetered, self, failed;
+	uint32_t count, bytes, limit;
+	struct slice entries;
+	uint64_t *list;                /* as given, without repetitions */
+	uint32_t list_count;
+	struct map index;              /* of the list: 1 + place in outcomes */
+	/* what is to be started next */
+	uint32_t list_at;
+	uint32_t off, left;            /* entries: bytes gone, messages left */
+	uint32_t fragments, fragment;  /* of the entry at off; 0: it is none */
+	uint64_t first;                /* sequence of its fragment 0 */
+	uint32_t open;                 /* items and flows under way */
+	bool started;
+	/* results */
+	struct cast_outcome *outcomes;
+	uint32_t outcome_count, outcome_cap;
+	uint32_t delivered, refused, unknown, self_delivered, self_refused;
+	bool merged;
+	char type[];
+};
+
+/* A request to one node or key: a flow_send with an answer. */
+struct cast_single {
+	struct cast_single *next, *prev;
+	uint64_t tag, number;
+	bool unmetered;
+	uint32_t count, bytes;
+};
+
+struct cast {
+	struct node *n;
+	struct cast_item *first, *last; /* others' */
+	struct cast_item *own_first, *own_last;
+	uint32_t items;
+	uint64_t bytes;
+	struct map parts;              /* token -> part */
+	uint32_t next_token;
+	uint64_t next_seq;
+	struct cast_part *parked, *parked_last;
+	uint32_t parked_count;
+	struct cast_item *waits, *waits_last;
+	struct map seen;
+	struct cast_seen *seen_first, *seen_last;
+	struct cast_pieces *pieces;
+	uint64_t piece_bytes;
+	struct cast_request_state *all;
+	struct cast_request_state *queue, *queue_last; /* not wholly started */
+	struct cast_single *singles;
+	bool pumping;
+	bool lost;                     /* some part is PART_LOST */
+	struct map held;               /* id -> how many parts hold it */
+	uint64_t due_us;
+};
+
+static inline void cast_wake(struct node *n, uint64_t at_us) { flow_wake(&n->cast->due_us, at_us); }
+static inline uint64_t cast_self(const struct node *n) { return com_self(n->com)->id; }
+
+/* cast_item.c */
+/* Linked in; rq: ours. Takes a reference to entries. NULL: no memory. */
+struct cast_item *cast_item_new(struct node *n, struct cast_request_state *rq, const void *type, uint8_t type_len, struct slice entries);
+void cast_item_start(struct node *n, struct cast_item *it);
+void cast_item_note(struct node *n, struct cast_item *it, uint64_t id, int code);
+void cast_item_progress(struct node *n, struct cast_item *it); /* it may be gone afterwards */
+void cast_item_free(struct cast *c, struct cast_item *it);
+struct cast_part *cast_part_new(struct node *n, struct cast_item *it, struct cast_part *after, uint64_t id);
+void cast_part_go(struct node *n, struct cast_part *pt, const struct contact *who); /* who NULL: look it up */
+void cast_part_settle(struct node *n, struct cast_part *pt);
+void cast_part_up(struct node *n, struct peer *p);
+void cast_part_down(struct node *n, struct peer *p);
+void cast_part_room(struct node *n, struct peer *p);
+void cast_part_lost(struct node *n); /* decides on those */
+void cast_part_find(struct node *n, struct cast_part *pt, uint64_t key);
+void cast_part_dead(struct node *n, struct cast_part *pt, int err);
+void cast_part_note(struct node *n, struct cast_part *pt, int code);
+void cast_item_expire(struct node *n, struct cast_item *it);
+void cast_item_answer(struct node *n, struct peer *p, const struct cast_ack *a, const struct cast_outcome *outcomes);
+void cast_part_answer(struct node *n, struct cast_part *pt, const struct cast_ack *a);
+
+/* cast_plan.c */
+void cast_plan(struct node *n, struct cast_item *it);                          /* the first parts */
+void cast_plan_more(struct node *n, struct cast_item *it);                     /* nothing is open: anything left to do? */
+void cast_plan_mend(struct node *n, struct cast_item *it, struct cast_part *dead, int err); /* who sees to its part instead */
+void cast_plan_found(struct node *n, struct cast_item *it, struct cast_part *pt, const struct contact *owner);
+
+/* cast_self.c */
+bool cast_self_step(struct node *n, struct cast_item *it); /* false: it waits for room */
+void cast_self_waits(struct node *n);                      /* room, or time has passed */
+void cast_self_unwait(struct cast *c, struct cast_item *it);
+bool cast_seen_test(const struct node *n, uint64_t origin, uint64_t incarnation, uint64_t seq);
+bool cast_seen_old(const struct node *n, uint64_t origin, uint64_t incarnation); /* of an earlier life of the origin */
+void cast_seen_set(struct node *n, uint64_t origin, uint64_t incarnation, uint64_t seq, bool seen);
+void cast_self_sweep(struct node *n);
+void cast_self_free_all(struct cast *c);
+
+/* cast.c */
+void cast_pump(struct node *n); /* starts what may start */
+void cast_item_done(struct node *n, struct cast_item *it); /* one of ours has ended; it is freed by the caller */
+#endif

@@ -1,0 +1,500 @@
+/* One cast at one node: parts given to others, their answers and losses, and the answer to whoever gave it. A part ends
+ * in exactly one of: answered, dead (somebody else sees to it, see cast_plan.c), or out of time. */
+#include <assert.h>
+#include <string.h>
+
+#include "core/cast_internal.h"
+#include "p2ps.h"
+
+/* ---- items ---- */
+struct cast_item *cast_item_new(struct node *n, struct cast_request_state *rq, const void *type, uint8_t type_len, struct slice entries)
+{
+	struct cast *c = n->cast;
+	struct cast_item *it = pool_alloc(n->pool, sizeof *it + type_len + 1u);
+	struct slice kept = it ? slice_keep(n->pool, entries) : (struct slice){0};
+	if (!kept.buf) {
+		pool_free(n->pool, it, sizeof *it + type_len + 1u);
+		return NULL;
+	}
+	it->rq = rq;
+	it->entries = kept;
+	it->type_len = type_len;
+	if (type_len)
+		memcpy(it->type, type, type_len);
+	it->own = &it->own_one;
+	it->own_one = it->lo = it->last = cast_self(n);
+	struct cast_item **first = rq ? &c->own_first : &c->first, **last = rq ? &c->own_last : &c->last;
+	it->prev = *last;
+	*(*last ? &(*last)->next : first) = it;
+	*last = it;
+	c->items++;
+	c->bytes += it->entries.len;
+	return it;
+}
+
+static void part_unpark(struct cast *c, struct cast_part *pt)
+{
+	struct cast_part *before = NULL;
+	for (struct cast_part **at = &c->parked; pt->parked_listed && *at; before = *at, at = &(*at)->parked_next)
+		if (*at == pt) {
+			*at = pt->parked_next;
+			if (c->parked_last == pt)
+				c->parked_last = before;
+			pt->parked_listed = false;
+			c->parked_count--;
+			return;
+		}
+}
+
+/* All parts given to a node hold it once together. */
+static void part_hold(struct node *n, struct cast_part *pt, struct peer *p)
+{
+	struct map *m = &n->cast->held;
+	uintptr_t count = (uintptr_t)map_get(m, pt->id);
+	if (pt->held || map_put(m, pt->id, (void *)(count + 1)))
+		return;
+	pt->held = true;
+	if (count == 0)
+		com_hold(n->com, p, COM_DIRECT);
+}
+
+static void part_release(struct node *n, struct cast_part *pt)
+{
+	struct map *m = &n->cast->held;
+	uintptr_t count = (uintptr_t)map_get(m, pt->id);
+	if (!pt->held)
+		return;
+	pt->held = false;
+	if (count > 1)
+		map_put(m, pt->id, (void *)(count - 1));
+	else
+		map_del(m, pt->id);
+	struct peer *p = count == 1 ? com_find(n->com, pt->id) : NULL;
+	if (p)
+		com_release(n->com, p, COM_DIRECT);
+}
+
+/* Nothing refers to the part any more but its item. */
+static void part_close(struct node *n, struct cast_part *pt)
+{
+	part_release(n, pt);
+	if (pt->state == PART_FINDING)
+		route_lookup_cancel(n, pt);
+	part_unpark(n->cast, pt);
+	map_del(&n->cast->parts, pt->token);
+	pt->state = PART_DONE;
+}
+
+/* Memory only. */
+void cast_item_free(struct cast *c, struct cast_item *it)
+{
+	struct pool *pool = c->n->pool;
+	for (struct cast_part *pt = it->parts, *next; pt; pt = next) {
+		next = pt->next;
+		pool_free(pool, pt, sizeof *pt);
+	}
+	struct cast_item **first = it->rq ? &c->own_first : &c->first, **last = it->rq ? &c->own_last : &c->last;
+	*(it->prev ? &it->prev->next : first) = it->next;
+	*(it->next ? &it->next->prev : last) = it->prev;
+	c->items--;
+	c->bytes -= it->entries.len;
+	slice_drop(&it->entries);
+	slice_drop(&it->joined);
+	if (it->own != &it->own_one)
+		pool_free(pool, it->own, it->target_count * sizeof *it->own);
+	pool_free(pool, it->targets, it->targets ? it->target_count * sizeof *it->targets : 0);
+	pool_free(pool, it->outcomes, it->outcome_cap * sizeof *it->outcomes);
+	pool_free(pool, it, sizeof *it + it->type_len + 1u);
+}
+
+static void item_name(struct node *n, struct cast_item *it, uint64_t id, int code)
+{
+	uint32_t most = it->mode == CAST_ALL ? CAST_NAMED_MAX : CAST_OUTCOMES_MAX;
+	if (it->outcome_count == most)
+		return;
+	if (it->outcome_count == it->outcome_cap) {
+		uint32_t cap = it->outcome_cap ? it->outcome_cap * 2 : 4;
+		void *v = pool_realloc(n->pool, it->outcomes, it->outcome_cap * sizeof *it->outcomes, cap * sizeof *it->outcomes);
+		if (!v)
+			return;
+		it->outcomes = v;
+		it->outcome_cap = cap;
+	}
+	it->outcomes[it->outcome_count++] = (struct cast_outcome){id, code};
+}
+
+void cast_item_note(struct node *n, struct cast_item *it, uint64_t id, int code)
+{
+	if (code == 0)
+		it->delivered++;
+	else if (code == P2PS_ESTREAM_FULL || code == P2PS_EREFUSED)
+		it->refused++;
+	else
+		it->unknown++;
+	if (code || it->mode != CAST_ALL)
+		item_name(n, it, id, code);
+}
+
+static void item_finish(struct node *n, struct cast_item *it)
+{
+	if (it->wait_listed)
+		cast_self_unwait(n->cast, it);
+	if (it->rq) {
+		cast_item_done(n, it);
+	} else {
+		struct peer *p = com_find(n->com, it->parent);
+		struct cast_ack a = {.token = it->parent_token, .delivered = it->delivered, .refused = it->refused,
+				     .unknown = it->unknown, .outcome_count = (uint16_t)it->outcome_count, .lo = it->lo, .last = it->last};
+		if (p && p->state == PEER_UP)
+			cast_item_answer(n, p, &a, it->outcomes);
+	}
+	cast_item_free(n->cast, it);
+	if (n->cast->queue)
+		cast_pump(n);
+}
+
+void cast_item_progress(struct node *n, struct cast_item *it)
+{
+	if (it->busy)
+		return;
+	it->busy++;
+	bool done = cast_self_step(n, it) && !it->open;
+	if (done && !it->expired) {
+		cast_plan_more(n, it);
+		done = cast_self_step(n, it) && !it->open;
+	}
+	it->busy--;
+	if (done)
+		item_finish(n, it);
+}
+
+void cast_item_start(struct node *n, struct cast_item *it)
+{
+	cast_wake(n, it->deadline_us);
+	it->busy++;
+	cast_plan(n, it);
+	it->busy--;
+	cast_item_progress(n, it);
+}
+
+/* What was given to pt and did not come about. */
+void cast_part_note(struct node *n, struct cast_part *pt, int code)
+{
+	struct cast_item *it = pt->item;
+	if (it->mode == CAST_LIST || it->mode == CAST_LIST_KEYS)
+		for (uint32_t i = 0; i < pt->target_count; i++)
+			cast_item_note(n, it, it->targets[pt->target_at + i], code);
+	else
+		cast_item_note(n, it, pt->skip ? pt->lo : pt->id, code);
+}
+
+void cast_item_expire(struct node *n, struct cast_item *it)
+{
+	it->expired = true;
+	it->busy++;
+	for (struct cast_part *pt = it->parts; pt; pt = pt->next) {
+		if (pt->state == PART_DONE)
+			continue;
+		if (!pt->dead)
+			cast_part_note(n, pt, pt->sent ? P2PS_EUNKNOWN_OUTCOME : pt->state == PART_PARKED ? P2PS_EBUSY : P2PS_EUNREACHABLE);
+		part_close(n, pt);
+		it->open--;
+	}
+	while (it->own_at < it->own_count)
+		cast_item_note(n, it, it->own[it->own_at++], P2PS_ESTREAM_FULL);
+	it->busy--;
+	cast_item_progress(n, it);
+}
+
+/* ---- answers ---- */
+void cast_item_answer(struct node *n, struct peer *p, const struct cast_ack *a, const struct cast_outcome *outcomes)
+{
+	uint32_t len = CAST_ACK_FIXED + CAST_ACK_OUTCOME * a->outcome_count;
+	struct frame f = {.type = FRAME_CAST_ACK, .hops = 1, .src = cast_self(n), .dst = p->c.id, .incarnation = n->cfg.incarnation};
+	uint8_t small[CAST_ACK_FIXED + 8 * CAST_ACK_OUTCOME];
+	if (len <= sizeof small) {
+		cast_ack_encode(a, outcomes, small);
+		f.prefix = small;
+		f.prefix_len = (uint8_t)len;
+	} else {
+		struct buf *b = buf_new(n->pool, BUF_HEADROOM + len);
+		if (!b)
+			return; /* the peer runs out of time and says unknown, which is true */
+		cast_ack_encode(a, outcomes, b->data + BUF_HEADROOM);
+		f.body = (struct slice){b, b->data + BUF_HEADROOM, len};
+	}
+	node_send(n, p, LINK_CONTROL, &f, false);
+}
+
+void cast_part_answer(struct node *n, struct cast_part *pt, const struct cast_ack *a)
+{
+	struct cast_item *it = pt->item;
+	if (a->flags & CAST_NOT_TAKEN) {
+		cast_part_dead(n, pt, P2PS_ENOT_MEMBER);
+		return;
+	}
+	it->delivered += a->delivered;
+	it->refused += a->refused;
+	it->unknown += a->unknown;
+	for (uint32_t i = 0; i < a->outcome_count; i++) {
+		struct cast_outcome o = cast_ack_outcome(a, i);
+		item_name(n, it, o.id, o.code);
+	}
+	uint64_t used = (uint64_t)a->delivered + a->refused;
+	if (it->mode == CAST_SUCC && pt->behind)
+		it->limit = used < it->limit ? it->limit - (uint32_t)used : 0;
+	pt->answered = true;
+	pt->lo = a->lo & n->mask;
+	pt->last = pt->end != pt->id && ids_in_oo(a->last, pt->id, pt->end, n->mask) ? a->last : pt->id;
+	if (pt->behind)
+		it->lo = pt->lo;
+	cast_part_settle(n, pt);
+}
+
+void cast_part_settle(struct node *n, struct cast_part *pt)
+{
+	struct cast_item *it = pt->item;
+	if (pt->state == PART_DONE)
+		return;
+	part_close(n, pt);
+	it->open--;
+	cast_item_progress(n, it);
+}
+
+/* ---- parts ---- */
+struct cast_part *cast_part_new(struct node *n, struct cast_item *it, struct cast_part *after, uint64_t id)
+{
+	struct cast *c = n->cast;
+	struct cast_part *pt = pool_alloc(n->pool, sizeof *pt);
+	uint32_t token = c->next_token++;
+	if (!pt || map_put(&c->parts, token, pt)) {
+		pool_free(n->pool, pt, sizeof *pt);
+		return NULL;
+	}
+	pt->item = it;
+	pt->id = pt->end = pt->back = pt->last = id;
+	pt->token = token;
+	struct cast_part **at = after ? &after->next : &it->parts;
+	pt->next = *at;
+	*at = pt;
+	it->open++;
+	return pt;
+}
+
+static uint16_t part_budget_ms(const struct node *n, const struct cast_part *pt)
+{
+	const struct cast_item *it = pt->item;
+	uint64_t left = it->deadline_us > n->now_us ? (it->deadline_us - n->now_us) / 1000 : 0;
+	left = it->mode == CAST_SUCC ? left * pt->limit / (pt->limit + 1u) : left - left / 8;
+	return left < UINT16_MAX ? (uint16_t)left : UINT16_MAX;
+}
+
+/* Head and payload of the frame for pt; the payload is shared when all in front of it fits the head. */
+static bool part_frame(struct node *n, const struct cast_part *pt, struct frame *f, uint8_t prefix[SEAM_HEAD_MAX])
+{
+	const struct cast_item *it = pt->item;
+	bool list = it->mode == CAST_LIST || it->mode == CAST_LIST_KEYS;
+	struct cast_head h = {.mode = it->mode, .flags = pt->skip ? CAST_SKIP : 0, .type_len = it->type_len,
+			      .type = (const uint8_t *)it->type, .count = it->count, .token = pt->token, .limit = pt->limit,
+			      .budget_ms = part_budget_ms(n, pt), .back = pt->back, .target_count = (uint16_t)pt->target_count,
+			      .targets = (const uint8_t *)(list ? it->targets + pt->target_at : NULL)};
+	*f = (struct frame){.type = FRAME_CAST, .service = it->service, .hops = it->hops, .src = it->origin, .dst = pt->id,
+			    .incarnation = it->incarnation, .sequence = it->sequence, .has_interval = !list,
+			    .interval_end = pt->end, .has_fragment = it->has_fragment,
+			    .fragment_offset = it->fragment_offset, .fragment_total = it->fragment_total};
+	f->hops -= it->mode != CAST_SUCC;
+	uint32_t len = cast_head_len(&h);
+	uint32_t room = SEAM_HEAD_MAX - FRAME_HEADER - (list && !f->has_fragment ? 0 : 2u) - (list ? 0 : 10u) - (f->has_fragment ? 10u : 0);
+	if (len <= room) {
+		cast_head_encode(&h, prefix);
+		f->prefix = prefix;
+		f->prefix_len = (uint8_t)len;
+		f->body = (struct slice){buf_ref(it->entries.buf), it->entries.p, it->entries.len};
+		return true;
+	}
+	struct buf *b = buf_new(n->pool, BUF_HEADROOM + len + it->entries.len);
+	if (!b)
+		return false;
+	uint8_t *p = b->data + BUF_HEADROOM;
+	cast_head_encode(&h, p);
+	memcpy(p + len, it->entries.p, it->entries.len);
+	f->body = (struct slice){b, p, len + it->entries.len};
+	return true;
+}
+
+static void part_park(struct node *n, struct cast_part *pt)
+{
+	struct cast *c = n->cast;
+	if (c->parked_count >= CAST_PARKED_MAX) {
+		cast_part_note(n, pt, P2PS_EBUSY);
+		cast_part_settle(n, pt);
+		return;
+	}
+	pt->state = PART_PARKED;
+	pt->parked_listed = true;
+	pt->parked_next = NULL;
+	*(c->parked_last ? &c->parked_last->parked_next : &c->parked) = pt;
+	c->parked_last = pt;
+	c->parked_count++;
+}
+
+/* Decided on in the next timer: com's hooks are no place to dial in. */
+static void part_lose(struct node *n, struct cast_part *pt)
+{
+	part_unpark(n->cast, pt);
+	pt->state = PART_LOST;
+	n->cast->lost = true;
+	cast_wake(n, n->now_us);
+}
+
+/* The part may be gone afterwards. */
+static void part_send(struct node *n, struct cast_part *pt, struct peer *p)
+{
+	uint8_t prefix[SEAM_HEAD_MAX];
+	struct frame f;
+	int err = com_congested(n->com, p, LINK_CONTROL) ? P2PS_EBUSY : 0;
+	if (!err)
+		err = part_frame(n, pt, &f, prefix) ? node_send(n, p, LINK_CONTROL, &f, !pt->item->rq) : P2PS_ENOMEM;
+	if (err == P2PS_EBUSY) {
+		part_park(n, pt);
+	} else if (err) {
+		part_lose(n, pt);
+	} else {
+		pt->sent = true;
+		pt->state = PART_SENT;
+	}
+}
+
+static void part_dial(struct node *n, struct cast_part *pt, const struct contact *who)
+{
+	struct peer *p = com_connect(n->com, who);
+	if (p)
+		part_hold(n, pt, p);
+	if (p && p->state == PEER_UP) {
+		part_send(n, pt, p);
+	} else if (p && p->state == PEER_CONNECTING) {
+		pt->state = PART_DIALLING;
+	} else {
+		part_lose(n, pt);
+	}
+}
+
+static void part_found(struct node *n, void *ctx, const struct lookup_result *res)
+{
+	struct cast_part *pt = ctx;
+	const struct contact *owner = res->err ? NULL : res->owner;
+	pt->state = PART_NEW;
+	if (pt->dead) {
+		cast_plan_found(n, pt->item, pt, owner);
+	} else if (owner && owner->id == pt->id) {
+		part_dial(n, pt, owner);
+	} else {
+		cast_part_dead(n, pt, P2PS_EUNREACHABLE);
+	}
+}
+
+void cast_part_find(struct node *n, struct cast_part *pt, uint64_t key)
+{
+	pt->state = PART_FINDING;
+	route_lookup(n, key, LOOKUP_FRESH, part_found, pt);
+}
+
+void cast_part_go(struct node *n, struct cast_part *pt, const struct contact *who)
+{
+	struct peer *p = com_find(n->com, pt->id);
+	if (p && p->state == PEER_UP)
+		part_send(n, pt, p);
+	else if (who || p)
+		part_dial(n, pt, who ? who : &p->c);
+	else
+		cast_part_find(n, pt, pt->id);
+}
+
+/* pt will not be answered by that node. */
+void cast_part_dead(struct node *n, struct cast_part *pt, int err)
+{
+	struct cast_item *it = pt->item;
+	if (pt->state == PART_DONE)
+		return;
+	part_unpark(n->cast, pt);
+	pt->state = PART_NEW;
+	it->busy++;
+	cast_plan_mend(n, it, pt, err);
+	it->busy--;
+	cast_item_progress(n, it);
+}
+
+/* ---- links ---- */
+
+/* Calls what() for every part given to this node that is in one of these states; parts and items may go meanwhile.
+ * id 0: to any node. */
+static void parts_of(struct node *n, uint64_t id, unsigned states, void (*what)(struct node *n, struct cast_part *pt, struct peer *p),
+		     struct peer *p)
+{
+	struct cast *c = n->cast;
+	uint32_t count = 0, cap = c->parts.count;
+	uint32_t *tokens = cap ? arena_alloc(n->out->arena, cap * sizeof *tokens) : NULL;
+	if (!tokens)
+		return;
+	for (int own = 0; own < 2; own++)
+		for (struct cast_item *it = own ? c->own_first : c->first; it; it = it->next)
+			for (struct cast_part *pt = it->parts; pt; pt = pt->next)
+				if ((!id || pt->id == id) && states >> pt->state & 1 && count < cap)
+					tokens[count++] = pt->token;
+	for (uint32_t i = 0; i < count; i++) {
+		struct cast_part *pt = map_get(&c->parts, tokens[i]);
+		if (pt && states >> pt->state & 1)
+			what(n, pt, p);
+	}
+}
+
+static void part_down(struct node *n, struct cast_part *pt, struct peer *p)
+{
+	part_lose(n, pt);
+	part_hold(n, pt, p);
+}
+
+/* A list of keys is not sent a second time: somebody else may serve the key by then. */
+static void part_decide(struct node *n, struct cast_part *pt, struct peer *p)
+{
+	(void)p;
+	struct peer *to = com_find(n->com, pt->id);
+	if (!pt->sent || pt->tried_again || !to || pt->item->mode == CAST_LIST_KEYS) {
+		cast_part_dead(n, pt, P2PS_EUNREACHABLE);
+		return;
+	}
+	n->stats.retries++;
+	pt->tried_again = true;
+	part_dial(n, pt, &to->c);
+}
+
+void cast_part_up(struct node *n, struct peer *p) { parts_of(n, p->c.id, 1u << PART_DIALLING, part_send, p); }
+
+void cast_part_down(struct node *n, struct peer *p)
+{
+	parts_of(n, p->c.id, 1u << PART_DIALLING | 1u << PART_PARKED | 1u << PART_SENT, part_down, p);
+}
+
+void cast_part_lost(struct node *n)
+{
+	if (!n->cast->lost)
+		return;
+	n->cast->lost = false;
+	parts_of(n, 0, 1u << PART_LOST, part_decide, NULL);
+}
+
+void cast_part_room(struct node *n, struct peer *p)
+{
+	struct cast *c = n->cast;
+	uint32_t tries = c->parked_count;
+	while (tries-- && c->parked && !com_congested(n->com, p, LINK_CONTROL)) {
+		struct cast_part *pt = c->parked;
+		while (pt && pt->id != p->c.id)
+			pt = pt->parked_next;
+		if (!pt)
+			break;
+		part_unpark(c, pt);
+		pt->state = PART_NEW;
+		part_send(n, pt, p);
+	}
+}

@@ -1,0 +1,307 @@
+/* A cast's share for this node itself: delivered once, whatever way it comes; put together from fragments; kept back for
+ * a while when the stream is full but being read, in the order of arrival. So a fast broadcast is slowed to what its
+ * slowest reader takes, because its answer waits; and one that nobody reads is refused at once (as in flow.c). */
+#include <string.h>
+
+#include "core/cast_internal.h"
+#include "p2ps.h"
+
+/* ---- what was seen ---- */
+static void seen_unlink(struct cast *c, struct cast_seen *s)
+{
+	*(s->prev ? &s->prev->next : &c->seen_first) = s->next;
+	*(s->next ? &s->next->prev : &c->seen_last) = s->prev;
+}
+
+static void seen_link(struct cast *c, struct cast_seen *s)
+{
+	s->prev = c->seen_last;
+	s->next = NULL;
+	*(c->seen_last ? &c->seen_last->next : &c->seen_first) = s;
+	c->seen_last = s;
+}
+
+static void seen_free(struct cast *c, struct cast_seen *s)
+{
+	seen_unlink(c, s);
+	map_del(&c->seen, s->id);
+	pool_free(c->n->pool, s, sizeof *s);
+}
+
+static struct cast_seen *seen_new(struct node *n, uint64_t origin)
+{
+	struct cast *c = n->cast;
+	if (c->seen.count >= CAST_ORIGINS_MAX)
+		seen_free(c, c->seen_first);
+	struct cast_seen *s = pool_alloc(n->pool, sizeof *s);
+	if (!s || map_put(&c->seen, origin, s)) {
+		pool_free(n->pool, s, sizeof *s);
+		return NULL;
+	}
+	s->id = origin;
+	seen_link(c, s);
+	cast_wake(n, n->now_us + CAST_REMEMBER_US);
+	return s;
+}
+
+bool cast_seen_old(const struct node *n, uint64_t origin, uint64_t incarnation)
+{
+	const struct cast_seen *s = map_get(&n->cast->seen, origin);
+	return s && incarnation < s->incarnation;
+}
+
+bool cast_seen_test(const struct node *n, uint64_t origin, uint64_t incarnation, uint64_t seq)
+{
+	const struct cast_seen *s = map_get(&n->cast->seen, origin);
+	if (!s || s->incarnation != incarnation || seq > s->newest)
+		return false;
+	return s->newest - seq >= CAST_SEEN || (s->bits[seq % CAST_SEEN / 64] >> (seq % 64) & 1);
+}
+
+static void seen_advance(struct cast_seen *s, uint64_t seq)
+{
+	if (seq - s->newest >= CAST_SEEN)
+		memset(s->bits, 0, sizeof s->bits);
+	else
+		for (uint64_t i = s->newest + 1; i <= seq; i++)
+			s->bits[i % CAST_SEEN / 64] &= ~(UINT64_C(1) << (i % 64));
+	s->newest = seq;
+}
+
+void cast_seen_set(struct node *n, uint64_t origin, uint64_t incarnation, uint64_t seq, bool seen)
+{
+	struct cast *c = n->cast;
+	struct cast_seen *s = map_get(&c->seen, origin);
+	if (!s && !(s = seen_new(n, origin)))
+		return;
+	if (s->incarnation != incarnation) {
+		s->incarnation = incarnation;
+		s->newest = 0;
+		memset(s->bits, 0, sizeof s->bits);
+	}
+	if (seq > s->newest)
+		seen_advance(s, seq);
+	s->heard_us = n->now_us;
+	if (c->seen_last != s) {
+		seen_unlink(c, s);
+		seen_link(c, s);
+	}
+	if (s->newest - seq >= CAST_SEEN)
+		return;
+	uint64_t bit = UINT64_C(1) << (seq % 64), *word = &s->bits[seq % CAST_SEEN / 64];
+	*word = seen ? *word | bit : *word & ~bit;
+}
+
+/* ---- fragments ---- */
+static void pieces_free(struct cast *c, struct cast_pieces **at)
+{
+	struct cast_pieces *p = *at;
+	*at = p->next;
+	c->piece_bytes -= p->total;
+	buf_unref(p->buf);
+	pool_free(c->n->pool, p, sizeof *p);
+}
+
+static struct cast_pieces **pieces_of(struct node *n, const struct cast_item *it, uint64_t first)
+{
+	struct cast *c = n->cast;
+	struct cast_pieces **at = &c->pieces;
+	while (*at && ((*at)->origin != it->origin || (*at)->incarnation != it->incarnation || (*at)->first != first))
+		at = &(*at)->next;
+	if (*at || c->piece_bytes + it->fragment_total > CAST_PARTS_BYTES)
+		return at;
+	struct cast_pieces *p = pool_alloc(n->pool, sizeof *p);
+	struct buf *b = p ? buf_new(n->pool, BUF_HEADROOM + it->fragment_total) : NULL;
+	if (!b) {
+		pool_free(n->pool, p, sizeof *p);
+		return at;
+	}
+	*p = (struct cast_pieces){.origin = it->origin, .incarnation = it->incarnation, .first = first,
+				  .since_us = n->now_us, .total = it->fragment_total, .buf = b};
+	c->piece_bytes += p->total;
+	cast_wake(n, n->now_us + CAST_PART_US);
+	*at = p;
+	return at;
+}
+
+/* 0: kept, others are missing. 1: whole, in it->joined. Else why it is refused. The last fragment is sent when all
+ * others have been answered: if it finds one missing, that one was refused. */
+static int pieces_add(struct node *n, struct cast_item *it)
+{
+	struct cast *c = n->cast;
+	uint32_t i = it->fragment_offset / CAST_CHUNK, all = (it->fragment_total + CAST_CHUNK - 1) / CAST_CHUNK;
+	struct cast_pieces **at = pieces_of(n, it, it->sequence - i), *p = *at;
+	if (!p || p->total != it->fragment_total)
+		return P2PS_ESTREAM_FULL;
+	memcpy(p->buf->data + BUF_HEADROOM + it->fragment_offset, it->entries.p, it->entries.len);
+	p->have |= 1u << i;
+	if (p->have == (1u << all) - 1) {
+		struct slice whole = {buf_ref(p->buf), p->buf->data + BUF_HEADROOM, p->total};
+		pieces_free(c, at);
+		if (!entries_valid(whole.p, whole.len, 1)) {
+			slice_drop(&whole);
+			n->stats.drop_malformed++;
+			return P2PS_EREFUSED;
+		}
+		it->joined = whole;
+		return 1;
+	}
+	if (i + 1 < all)
+		return 0;
+	pieces_free(c, at);
+	return P2PS_ESTREAM_FULL;
+}
+
+/* ---- delivery ---- */
+static uint32_t self_deliver(struct node *n, struct cast_item *it, uint64_t key)
+{
+	bool responsible = it->mode == CAST_LIST_KEYS;
+	static char nothing[] = "";
+	const struct peer *p = com_find(n->com, it->origin);
+	struct contact bare = {.id = it->origin, .incarnation = it->incarnation, .addrs = nothing, .zone = nothing};
+	struct slice s = it->joined.buf ? it->joined : it->entries;
+	char *type = arena_alloc(n->out->arena, it->type_len + 1u);
+	if (!type)
+		return 0;
+	memcpy(type, it->type, it->type_len);
+	struct action_deliver d = {.src = it->origin, .dst = cast_self(n), .key = responsible ? key : 0, .kind = it->mode,
+				   .responsible = responsible, .content_type = type,
+				   .entries = {s.buf, s.p + it->own_off, s.len - it->own_off}, .count = it->count - it->own_taken};
+	return flow_deliver(n, &d, it->service, p ? &p->c : it->origin == cast_self(n) ? com_self(n->com) : &bare);
+}
+
+static void self_next(struct node *n, struct cast_item *it, int code)
+{
+	cast_item_note(n, it, it->own[it->own_at], code);
+	it->own_at++;
+	it->own_taken = it->own_off = 0;
+	it->wait_us = 0;
+}
+
+/* Before the first message of an own target: true when that is all. */
+static bool self_begin(struct node *n, struct cast_item *it)
+{
+	uint64_t key = it->own[it->own_at];
+	bool keys = it->mode == CAST_LIST_KEYS;
+	if (keys && !ring_serves(n->ring, key)) {
+		self_next(n, it, P2PS_EAGAIN);
+		return true;
+	}
+	bool once = !keys && !it->local;
+	if (once && cast_seen_test(n, it->origin, it->incarnation, it->sequence)) {
+		n->stats.drop_duplicate++;
+		self_next(n, it, 0);
+		return true;
+	}
+	int whole = it->has_fragment && !it->joined.buf && !it->local ? pieces_add(n, it) : 1;
+	if (once)
+		cast_seen_set(n, it->origin, it->incarnation, it->sequence, whole >= 0);
+	if (whole != 1)
+		self_next(n, it, whole);
+	return whole != 1;
+}
+
+static void self_wait(struct node *n, struct cast_item *it)
+{
+	struct cast *c = n->cast;
+	if (!it->wait_us)
+		it->wait_us = n->now_us;
+	cast_wake(n, it->wait_us + FLOW_STALL_US);
+	if (it->wait_listed)
+		return;
+	it->wait_listed = true;
+	it->wait_next = NULL;
+	*(c->waits_last ? &c->waits_last->wait_next : &c->waits) = it;
+	c->waits_last = it;
+}
+
+bool cast_self_step(struct node *n, struct cast_item *it)
+{
+	struct cast *c = n->cast;
+	while (it->own_at < it->own_count) {
+		if (!it->wait_us && self_begin(n, it))
+			continue;
+		if (!it->service && c->waits && c->waits != it) {
+			self_wait(n, it);
+			return false;
+		}
+		uint32_t got = self_deliver(n, it, it->own[it->own_at]), left = it->count - it->own_taken;
+		if (got == left || it->service) {
+			self_next(n, it, got == left ? 0 : P2PS_EREFUSED);
+			continue;
+		}
+		const struct slice *s = it->joined.buf ? &it->joined : &it->entries;
+		it->own_off += entries_skip(s->p + it->own_off, got);
+		it->own_taken += got;
+		if (got)
+			it->wait_us = n->now_us;
+		if (flow_unread(n) || (it->wait_us && n->now_us - it->wait_us >= FLOW_STALL_US)) {
+			if (!it->own_taken && !it->local)
+				cast_seen_set(n, it->origin, it->incarnation, it->sequence, false);
+			self_next(n, it, P2PS_ESTREAM_FULL);
+			continue;
+		}
+		self_wait(n, it);
+		return false;
+	}
+	return true;
+}
+
+void cast_self_unwait(struct cast *c, struct cast_item *it)
+{
+	struct cast_item *before = NULL;
+	for (struct cast_item **at = &c->waits; *at; before = *at, at = &(*at)->wait_next)
+		if (*at == it) {
+			*at = it->wait_next;
+			if (c->waits_last == it)
+				c->waits_last = before;
+			it->wait_listed = false;
+			return;
+		}
+}
+
+void cast_self_waits(struct node *n)
+{
+	struct cast *c = n->cast;
+	while (c->waits) {
+		struct cast_item *it = c->waits;
+		it->busy++;
+		bool done = cast_self_step(n, it);
+		it->busy--;
+		if (!done)
+			break;
+		cast_self_unwait(c, it);
+		cast_item_progress(n, it);
+	}
+}
+
+/* ---- time ---- */
+void cast_self_sweep(struct node *n)
+{
+	struct cast *c = n->cast;
+	if (c->waits && n->now_us - c->waits->wait_us >= FLOW_STALL_US)
+		cast_self_waits(n);
+	if (c->waits)
+		cast_wake(n, c->waits->wait_us + FLOW_STALL_US);
+	for (struct cast_pieces **at = &c->pieces; *at;) {
+		if (n->now_us - (*at)->since_us >= CAST_PART_US) {
+			pieces_free(c, at);
+		} else {
+			cast_wake(n, (*at)->since_us + CAST_PART_US);
+			at = &(*at)->next;
+		}
+	}
+	while (c->seen_first && n->now_us - c->seen_first->heard_us >= CAST_REMEMBER_US)
+		seen_free(c, c->seen_first);
+	if (c->seen_first)
+		cast_wake(n, c->seen_first->heard_us + CAST_REMEMBER_US);
+}
+
+void cast_self_free_all(struct cast *c)
+{
+	while (c->pieces)
+		pieces_free(c, &c->pieces);
+	while (c->seen_first)
+		seen_free(c, c->seen_first);
+	map_free(&c->seen);
+}
