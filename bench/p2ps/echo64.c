@@ -45,10 +45,11 @@ static void measure_deliver(void *ctx, struct action_deliver *d)
 	bench_samples_add(in->samples, now - in->since);
 	host_consumed(in->host, d->count, d->entries.len);
 	pthread_mutex_lock(&in->lock);
-	if (--in->left == 0)
+	long left = --in->left;
+	if (left == 0)
 		pthread_cond_signal(&in->ended);
 	pthread_mutex_unlock(&in->lock);
-	if (in->left > 0) {
+	if (left > 0) {
 		in->since = bench_now_ns();
 		inside_send(in, in->peer);
 	}
