@@ -291,8 +291,6 @@ static void node_timer(struct node *n)
 	uint64_t now = n->now_us;
 	if (com_deadline(n->com) <= now)
 		com_timer(n->com);
-	if (n->ring && ring_deadline(n->ring) <= now)
-		ring_timer(n->ring);
 	if (life_deadline(n) <= now)
 		life_timer(n);
 	if (!n->ring || n->stopped)
@@ -307,6 +305,9 @@ static void node_timer(struct node *n)
 		cast_timer(n);
 	if (services_deadline(n) <= now)
 		services_timer(n);
+	/* Last: whatever it changes is followed up, and told, before anybody acts on it. */
+	if (n->ring && ring_deadline(n->ring) <= now)
+		ring_timer(n->ring);
 }
 
 static void node_consumed(struct node *n, uint32_t messages, uint64_t bytes)
