@@ -374,13 +374,12 @@ void table_ring_changed(struct node *n)
 		t->running = true;
 		t->announce_at = n->now_us + FINGER_FIRST_US + rng_below(&n->rng, FINGER_FIRST_US);
 	}
+	t->look_at = n->now_us + rng_jitter(&n->rng, TABLE_LOOK_US);
 	if (t->strategy->everybody) {
-		t->look_at = UINT64_MAX;
 		if (t->gossip_at == UINT64_MAX)
 			t->gossip_at = n->now_us + rng_below(&n->rng, FINGER_FIRST_US);
 		return;
 	}
-	t->look_at = n->now_us + rng_jitter(&n->rng, TABLE_LOOK_US);
 	table_points(n);
 	for (uint32_t i = 0; i < t->len; i++) {
 		struct finger *f = &t->v[i];

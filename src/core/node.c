@@ -291,6 +291,10 @@ static void node_timer(struct node *n)
 	uint64_t now = n->now_us;
 	if (com_deadline(n->com) <= now)
 		com_timer(n->com);
+	if (n->ring && ring_deadline(n->ring) <= now)
+		ring_timer(n->ring);
+	if (n->life->changed)
+		return; /* it is followed up, and told, before anybody acts on it: the rest is due at once again */
 	if (life_deadline(n) <= now)
 		life_timer(n);
 	if (!n->ring || n->stopped)
@@ -305,9 +309,6 @@ static void node_timer(struct node *n)
 		cast_timer(n);
 	if (services_deadline(n) <= now)
 		services_timer(n);
-	/* Last: whatever it changes is followed up, and told, before anybody acts on it. */
-	if (n->ring && ring_deadline(n->ring) <= now)
-		ring_timer(n->ring);
 }
 
 static void node_consumed(struct node *n, uint32_t messages, uint64_t bytes)

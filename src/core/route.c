@@ -166,6 +166,19 @@ static void route_mark_neighbour(struct node *n, const struct contact *c)
 		route_known_add(n, p);
 }
 
+/* A member inside the range that we serve is in another ring (or was reclaimed, and does not know yet). */
+static void route_find_strangers(struct node *n)
+{
+	struct route *r = n->route;
+	uint64_t self = node_id(n);
+	for (uint32_t i = r->known_len; i-- > 0 && ring_serves(n->ring, self);) {
+		if (!ids_in_oo(r->known[i].id, r->lo, self, n->mask))
+			continue;
+		merge_lost(n, &r->known[i].peer->c);
+		route_known_drop(n, r->known[i].id);
+	}
+}
+
 void route_ring_changed(struct node *n)
 {
 	struct route *r = n->route;
@@ -173,6 +186,7 @@ void route_ring_changed(struct node *n)
 	r->lo = node_id(n);
 	if (node_is_member(n)) {
 		route_view(n, &v);
+		route_find_strangers(n);
 		for (unsigned i = 0; i < ring_succ_count(n->ring); i++)
 			route_mark_neighbour(n, ring_succ(n->ring, i));
 		for (unsigned i = 0; i < ring_pred_count(n->ring); i++)
