@@ -259,8 +259,6 @@ static void request_answer(struct run *r, const struct ledger_entry *e, const st
 /* In the last phase there is no excuse: everything arrives. */
 static void strict_cast_answer(struct run *r, const struct ledger_entry *e, const struct action *a)
 {
-	if (a->reply.err == P2PS_EUNSUPPORTED)
-		return;
 	for (uint32_t i = 0; i < e->target_count; i++)
 		if (e->target[i].outcome != OUTCOME_DELIVERED)
 			world_fail(r->w, "n%u: cast #%" PRIu64 " (mode %d) to %016" PRIx64 " in a healthy network has outcome %d, error %d %s", e->node, e->tag,

@@ -182,7 +182,7 @@ static void process_free(struct world *w, struct world_node *n)
 	free(n->args);
 	n->args = NULL;
 	size_t left = atomic_load(&n->pool.used);
-	if (left && getenv("LAB_LEAKS"))
+	if (left)
 		world_fail(w, "node %u left %zu bytes of its pool behind", n->index, left);
 }
 
