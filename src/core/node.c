@@ -204,6 +204,8 @@ void node_free(struct node *n)
 	while (n->requests) {
 		struct node_request *rq = n->requests;
 		n->requests = rq->next;
+		if (rq->drop)
+			rq->drop(n, rq->user);
 		slice_drop(&rq->body);
 		pool_free(p, rq, sizeof *rq);
 	}

@@ -56,7 +56,8 @@ struct node_request {
 	const struct op *op;
 	struct slice body;
 	struct node_request *next;
-	void *user; /* the handler's */
+	void *user; /* the handler's, who frees it when it replies */
+	void (*drop)(struct node *n, void *user); /* frees it when the node goes first; may be NULL */
 };
 /* Answers a request and forgets it. result is a value in node_arena(); text says what exactly was wrong. */
 void node_reply(struct node *n, struct node_request *rq, int err, const char *text, const struct value *result);

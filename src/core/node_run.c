@@ -346,6 +346,8 @@ static void run_ping_found(struct node *n, void *ctx, const struct lookup_result
 	lookup_via(n, ping->id, ping->id, run_ping_answer, ping);
 }
 
+static void run_ping_drop(struct node *n, void *user) { pool_free(n->pool, user, sizeof(struct run_ping)); }
+
 void node_run_ping(struct node *n, struct node_request *rq, const struct value *args)
 {
 	struct run_ping *ping = pool_alloc(n->pool, sizeof *ping);
@@ -354,6 +356,8 @@ void node_run_ping(struct node *n, struct node_request *rq, const struct value *
 		return;
 	}
 	*ping = (struct run_ping){.rq = rq, .id = value_id(args, "id", 0), .start = n->now_us};
+	rq->user = ping;
+	rq->drop = run_ping_drop;
 	if (ping->id != (ping->id & n->mask) || !ping->id)
 		run_ping_end(n, ping, P2PS_ENO_NODE, NULL);
 	else
@@ -388,6 +392,17 @@ static bool run_walk_add(struct node *n, struct run_walk *w, const struct contac
 	return true;
 }
 
+static void run_walk_drop(struct node *n, void *user)
+{
+	struct run_walk *w = user;
+	for (uint32_t i = 0; i < w->len; i++) {
+		pool_strfree(n->pool, w->v[i].access_point);
+		pool_strfree(n->pool, w->v[i].zone);
+	}
+	pool_free(n->pool, w->v, w->cap * sizeof *w->v);
+	pool_free(n->pool, w, sizeof *w);
+}
+
 static void run_walk_end(struct node *n, struct run_walk *w, int err, const char *text)
 {
 	struct arena *a = n->out->arena;
@@ -398,12 +413,9 @@ static void run_walk_end(struct node *n, struct run_walk *w, int err, const char
 		run_add_range(a, v, w->v[i].from, w->v[i].id);
 		value_add_text(a, v, "access_point", w->v[i].access_point);
 		value_add_text(a, v, "zone", w->v[i].zone);
-		pool_strfree(n->pool, w->v[i].access_point);
-		pool_strfree(n->pool, w->v[i].zone);
 	}
 	node_reply(n, w->rq, err, text, list);
-	pool_free(n->pool, w->v, w->cap * sizeof *w->v);
-	pool_free(n->pool, w, sizeof *w);
+	run_walk_drop(n, w);
 }
 
 static void run_walk_next(struct node *n, void *ctx, const struct lookup_result *res)
@@ -437,6 +449,8 @@ void node_run_ring(struct node *n, struct node_request *rq, const struct value *
 		return;
 	}
 	*w = (struct run_walk){.rq = rq, .first = node_id(n)};
+	rq->user = w;
+	rq->drop = run_walk_drop;
 	ring_range(n->ring, &from, &to);
 	if (!run_walk_add(n, w, com_self(n->com), from))
 		run_walk_end(n, w, P2PS_ENOMEM, NULL);
