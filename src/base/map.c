@@ -53,7 +53,7 @@ static int map_grow(struct map *m)
 
 int map_put(struct map *m, uint64_t key, void *value)
 {
-	if ((m->count + 1) * 4 > m->cap * 3 && map_grow(m) != 0 && m->count + 1 >= m->cap)
+	if ((m->count + 1) * 4 > m->cap * 3 && map_grow(m) != 0 && m->count + 1 >= m->cap && !map_get(m, key))
 		return P2PS_ENOMEM;
 	map_place(m, key, value);
 	return 0;

@@ -762,8 +762,8 @@ static const char *mate_check(const struct com *c, const struct mate *m, uint32_
 {
 	if (m->index != index || mate_find(c, m->p.c.id) != m)
 		return "a peer is not where it is looked for";
-	if (m->p.c.id == 0 || m->p.c.id == c->self.id)
-		return "a peer with nobody's id or our own";
+	if (m->p.c.id == 0 || (m->p.c.id == c->self.id && m->p.state != PEER_DOWN))
+		return "a peer with nobody's id, or connected with our own";
 	for (int i = 0; i < 2; i++) {
 		const struct link *up = m->up[i], *dial = m->dial[i];
 		if ((up ? up->number : 0) != m->p.link[i])

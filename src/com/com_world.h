@@ -76,8 +76,8 @@ struct world {
 
 static const char *const names = "ABC";
 
-static void trace(struct world *w, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-static void trace(struct world *w, const char *fmt, ...)
+static inline void trace(struct world *w, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static inline void trace(struct world *w, const char *fmt, ...)
 {
 	va_list ap;
 	if (!w->tracing || w->trace_len + 200 > sizeof w->trace)
@@ -89,7 +89,7 @@ static void trace(struct world *w, const char *fmt, ...)
 	w->trace[w->trace_len] = 0;
 }
 
-static const char *error_name(int err)
+static inline const char *error_name(int err)
 {
 	switch (err) {
 #define NAME(name, code, exit, text) case code: return #name;
@@ -99,15 +99,15 @@ static const char *error_name(int err)
 	}
 }
 
-static uint64_t id_of(const struct world *w, int n) { return com_self(w->node[n].com)->id; }
-static int node_by_key(const struct world *w, const uint8_t key[32])
+static inline uint64_t id_of(const struct world *w, int n) { return com_self(w->node[n].com)->id; }
+static inline int node_by_key(const struct world *w, const uint8_t key[32])
 {
 	for (int i = 0; i < NODES; i++)
 		if (!memcmp(w->node[i].key, key, 32))
 			return i;
 	return -1;
 }
-static char peer_name(const struct world *w, const struct peer *p)
+static inline char peer_name(const struct world *w, const struct peer *p)
 {
 	int i = node_by_key(w, p->c.key);
 	return i < 0 ? '?' : names[i];
@@ -115,7 +115,7 @@ static char peer_name(const struct world *w, const struct peer *p)
 
 /* ---- queues ---- */
 
-static void queue(struct end *e, const struct event *ev, struct slice bytes, const char *remote)
+static inline void queue(struct end *e, const struct event *ev, struct slice bytes, const char *remote)
 {
 	struct item *it = calloc(1, sizeof *it);
 	it->ev = *ev;
@@ -128,13 +128,13 @@ static void queue(struct end *e, const struct event *ev, struct slice bytes, con
 	e->last = it;
 }
 
-static void item_free(struct item *it)
+static inline void item_free(struct item *it)
 {
 	slice_drop(&it->bytes);
 	free(it);
 }
 
-static void end_clear(struct end *e)
+static inline void end_clear(struct end *e)
 {
 	for (struct item *it = e->first, *next; it; it = next) {
 		next = it->next;
@@ -143,7 +143,7 @@ static void end_clear(struct end *e)
 	e->first = e->last = NULL;
 }
 
-static void end_down(struct end *e, int err)
+static inline void end_down(struct end *e, int err)
 {
 	if (e->node < 0 || e->down)
 		return;
@@ -166,7 +166,7 @@ static struct conn *conn_find(struct world *w, int node, uint32_t number, int *s
 /* ---- actions ---- */
 
 static char bye_text[64];
-static const char *frame_words(struct world *w, const struct action_send *s)
+static inline const char *frame_words(struct world *w, const struct action_send *s)
 {
 	struct bye b;
 	bool wanted;
@@ -183,13 +183,13 @@ static const char *frame_words(struct world *w, const struct action_send *s)
 	return frame_type_name(s->head[0]);
 }
 
-static char other_name(const struct world *w, const struct conn *c, int side)
+static inline char other_name(const struct world *w, const struct conn *c, int side)
 {
 	int n = side ? c->end[0].node : c->target;
 	return n >= 0 && n < NODES ? names[n] : '?';
 }
 
-static void trace_actions(struct world *w, int n)
+static inline void trace_actions(struct world *w, int n)
 {
 	for (; w->traced < w->out.count; w->traced++) {
 		struct action *a = &w->out.v[w->traced];
@@ -204,7 +204,7 @@ static void trace_actions(struct world *w, int n)
 	}
 }
 
-static void act_dial(struct world *w, int n, const struct action *a)
+static inline void act_dial(struct world *w, int n, const struct action *a)
 {
 	int to = a->dial.address[0] - 'a';
 	if (w->conns == CONNS) {
@@ -217,7 +217,7 @@ static void act_dial(struct world *w, int n, const struct action *a)
 	c->end[1].node = -1;
 }
 
-static void act_send(struct world *w, int n, struct action_send *s)
+static inline void act_send(struct world *w, int n, struct action_send *s)
 {
 	int side;
 	struct conn *c = conn_find(w, n, s->link, &side);
@@ -235,7 +235,7 @@ static void act_send(struct world *w, int n, struct action_send *s)
 	queue(to, &(struct event){.type = EVENT_FRAME, .frame = {to->number, {0}}}, whole, NULL);
 }
 
-static void act_close(struct world *w, int n, uint32_t link)
+static inline void act_close(struct world *w, int n, uint32_t link)
 {
 	int side;
 	struct conn *c = conn_find(w, n, link, &side);
@@ -250,7 +250,7 @@ static void act_close(struct world *w, int n, uint32_t link)
 	end_down(&c->end[!side], P2PS_ECLOSED);
 }
 
-static void drain(struct world *w, int n)
+static inline void drain(struct world *w, int n)
 {
 	trace_actions(w, n);
 	for (uint32_t i = 0; i < w->out.count; i++) {
@@ -274,14 +274,14 @@ static void drain(struct world *w, int n)
 static struct world *the_world; /* one at a time; hooks know their node only */
 
 /* Also puts what COM did before into the trace. */
-static int self_of(void *ctx)
+static inline int self_of(void *ctx)
 {
 	int n = (int)((struct node *)ctx - the_world->node);
 	trace_actions(the_world, n);
 	return n;
 }
 
-static struct contact contact_to(const struct world *w, int to)
+static inline struct contact contact_to(const struct world *w, int to)
 {
 	static char addrs[NODES][8], zone[1];
 	snprintf(addrs[to], sizeof addrs[to], "%c:1", 'a' + to);
@@ -290,7 +290,7 @@ static struct contact contact_to(const struct world *w, int to)
 	return c;
 }
 
-static void on_up(void *ctx, struct peer *p)
+static inline void on_up(void *ctx, struct peer *p)
 {
 	struct world *w = the_world;
 	int n = self_of(ctx), other = node_by_key(w, p->c.key);
@@ -301,7 +301,7 @@ static void on_up(void *ctx, struct peer *p)
 	w->node[n].ups++;
 }
 
-static void on_down(void *ctx, struct peer *p, int err)
+static inline void on_down(void *ctx, struct peer *p, int err)
 {
 	struct world *w = the_world;
 	int n = self_of(ctx), other = node_by_key(w, p->c.key);
@@ -318,7 +318,7 @@ static void on_down(void *ctx, struct peer *p, int err)
 	}
 }
 
-static void on_frame(void *ctx, struct peer *p, const struct frame *f)
+static inline void on_frame(void *ctx, struct peer *p, const struct frame *f)
 {
 	struct world *w = the_world;
 	struct node *me = ctx;
@@ -332,7 +332,7 @@ static void on_frame(void *ctx, struct peer *p, const struct frame *f)
 	me->next_heard[other] = number + 1;
 }
 
-static void on_dialled(void *ctx, uint32_t ticket, struct peer *p, const struct network *net, int err, const char *text)
+static inline void on_dialled(void *ctx, uint32_t ticket, struct peer *p, const struct network *net, int err, const char *text)
 {
 	struct world *w = the_world;
 	char me = names[self_of(ctx)];
@@ -343,22 +343,22 @@ static void on_dialled(void *ctx, uint32_t ticket, struct peer *p, const struct 
 	((struct node *)ctx)->last_err = err;
 }
 
-static void on_room(void *ctx, struct peer *p)
+static inline void on_room(void *ctx, struct peer *p)
 {
 	int n = self_of(ctx);
 	trace(the_world, "%c: room to %c", names[n], peer_name(the_world, p));
 }
-static void on_self(void *ctx)
+static inline void on_self(void *ctx)
 {
 	int n = self_of(ctx);
 	trace(the_world, "%c: I am at %s", names[n], com_self(((struct node *)ctx)->com)->addrs);
 }
-static void on_bulk_down(void *ctx, struct peer *p)
+static inline void on_bulk_down(void *ctx, struct peer *p)
 {
 	int n = self_of(ctx);
 	trace(the_world, "%c: bulk to %c is down", names[n], peer_name(the_world, p));
 }
-static void on_pong(void *ctx, struct peer *p, uint64_t nonce, uint64_t rtt_us)
+static inline void on_pong(void *ctx, struct peer *p, uint64_t nonce, uint64_t rtt_us)
 {
 	int n = self_of(ctx);
 	trace(the_world, "%c: pong %u from %c after %u us", names[n], (unsigned)nonce, peer_name(the_world, p), (unsigned)rtt_us);
@@ -366,7 +366,7 @@ static void on_pong(void *ctx, struct peer *p, uint64_t nonce, uint64_t rtt_us)
 
 /* ---- the world ---- */
 
-static struct com_config node_config(struct world *w, int n, const struct network *net)
+static inline struct com_config node_config(struct world *w, int n, const struct network *net)
 {
 	struct node *me = &w->node[n];
 	struct com_config cfg = {.pool = &w->pool, .crypto = &crypto_real, .rng = &me->rng, .network = net,
@@ -376,9 +376,9 @@ static struct com_config node_config(struct world *w, int n, const struct networ
 	return cfg;
 }
 
-static void step(struct world *w, int n) { com_step(w->node[n].com, w->now_us, 0, &w->out); }
+static inline void step(struct world *w, int n) { com_step(w->node[n].com, w->now_us, 0, &w->out); }
 
-static void node_start(struct world *w, int n, const struct network *net)
+static inline void node_start(struct world *w, int n, const struct network *net)
 {
 	struct node *me = &w->node[n];
 	char addrs[8];
@@ -392,7 +392,7 @@ static void node_start(struct world *w, int n, const struct network *net)
 }
 
 /* The process dies: its links go down at the other ends, after what it had sent. */
-static void node_kill(struct world *w, int n)
+static inline void node_kill(struct world *w, int n)
 {
 	trace(w, "%c dies", names[n]);
 	for (unsigned i = 0; i < w->conns; i++)
@@ -411,7 +411,7 @@ static void node_kill(struct world *w, int n)
 	w->node[n].ups = w->node[n].losses = 0;
 }
 
-static void network_new(struct pool *pool, struct network *net, const char *name, uint8_t seed0, bool chosen)
+static inline void network_new(struct pool *pool, struct network *net, const char *name, uint8_t seed0, bool chosen)
 {
 	uint8_t pk[32], secret[64], seed[32] = {seed0};
 	crypto_real.keypair(pk, secret, seed);
@@ -421,7 +421,7 @@ static void network_new(struct pool *pool, struct network *net, const char *name
 }
 
 /* Keys grow from A to C. All nodes are members of "net". */
-static void world_open(struct world *w, int nodes)
+static inline void world_open(struct world *w, int nodes)
 {
 	memset(w, 0, sizeof *w);
 	the_world = w;
@@ -443,7 +443,7 @@ static void world_open(struct world *w, int nodes)
 		node_start(w, n, &w->net);
 }
 
-static void world_close(struct world *w)
+static inline void world_close(struct world *w)
 {
 	for (unsigned i = 0; i < w->conns; i++)
 		for (int s = 0; s < 2; s++)
@@ -459,7 +459,7 @@ static void world_close(struct world *w)
 }
 
 /* The SYN arrives. */
-static void connect_step(struct world *w, struct conn *c)
+static inline void connect_step(struct world *w, struct conn *c)
 {
 	int from = c->end[0].node, to = c->target;
 	c->syn = false;
@@ -481,7 +481,7 @@ static void connect_step(struct world *w, struct conn *c)
 	}
 }
 
-static void give(struct world *w, struct end *e)
+static inline void give(struct world *w, struct end *e)
 {
 	struct item *it = e->first;
 	e->first = it->next;
@@ -501,7 +501,7 @@ static void give(struct world *w, struct end *e)
 }
 
 /* Things that can happen next, in a fixed order: dials that arrive, then queues. Does number `which`; or counts. */
-static unsigned choices(struct world *w, int which)
+static inline unsigned choices(struct world *w, int which)
 {
 	int k = 0;
 	for (unsigned i = 0; i < w->conns; i++)
@@ -519,7 +519,7 @@ static unsigned choices(struct world *w, int which)
 }
 
 /* Runs until nothing is on its way, oldest link first. */
-static void settle(struct world *w)
+static inline void settle(struct world *w)
 {
 	while (!w->broken && choices(w, -1) && w->steps++ < 5000)
 		choices(w, 0);
@@ -527,7 +527,7 @@ static void settle(struct world *w)
 		w->broken = "it never ends";
 }
 
-static uint64_t next_deadline(const struct world *w, int *who)
+static inline uint64_t next_deadline(const struct world *w, int *who)
 {
 	uint64_t at = UINT64_MAX;
 	for (int n = 0; n < NODES; n++)
@@ -539,7 +539,7 @@ static uint64_t next_deadline(const struct world *w, int *who)
 }
 
 /* Time passes; what becomes due in it happens. */
-static void pass(struct world *w, uint64_t us)
+static inline void pass(struct world *w, uint64_t us)
 {
 	uint64_t end = w->now_us + us, at;
 	int who = 0;
@@ -556,12 +556,12 @@ static void pass(struct world *w, uint64_t us)
 
 /* ---- what core does ---- */
 
-static struct peer *peer(struct world *w, int n, int to)
+static inline struct peer *peer(struct world *w, int n, int to)
 {
 	return com_find(w->node[n].com, w->node[to].com ? id_of(w, to) : contact_to(w, to).id);
 }
 
-static struct peer *connect_to(struct world *w, int n, int to)
+static inline struct peer *connect_to(struct world *w, int n, int to)
 {
 	struct contact c = contact_to(w, to);
 	step(w, n);
@@ -572,7 +572,7 @@ static struct peer *connect_to(struct world *w, int n, int to)
 
 static const uint8_t zeros[FRAME_BODY_MAX];
 
-static int send_class(struct world *w, int n, int to, enum link_class class, uint32_t bytes)
+static inline int send_class(struct world *w, int n, int to, enum link_class class, uint32_t bytes)
 {
 	struct peer *p = peer(w, n, to);
 	struct frame f = {.type = FRAME_SERVICE, .sequence = w->node[n].next_sent, .hops = 1};
@@ -587,9 +587,9 @@ static int send_class(struct world *w, int n, int to, enum link_class class, uin
 	return err;
 }
 
-static int send_to(struct world *w, int n, int to) { return send_class(w, n, to, LINK_CONTROL, 0); }
+static inline int send_to(struct world *w, int n, int to) { return send_class(w, n, to, LINK_CONTROL, 0); }
 
-static void hold(struct world *w, int n, int to, bool on)
+static inline void hold(struct world *w, int n, int to, bool on)
 {
 	struct peer *p = peer(w, n, to);
 	step(w, n);
@@ -600,7 +600,7 @@ static void hold(struct world *w, int n, int to, bool on)
 	drain(w, n);
 }
 
-static void dial(struct world *w, int n, const char *address, const uint8_t *fingerprint, uint32_t ticket)
+static inline void dial(struct world *w, int n, const char *address, const uint8_t *fingerprint, uint32_t ticket)
 {
 	step(w, n);
 	com_dial_address(w->node[n].com, address, fingerprint, ticket);
@@ -630,7 +630,7 @@ static inline void inject(struct world *w, int side, unsigned conn, const void *
 }
 
 /* The cable breaks: both ends hear of it, what was on its way is lost. */
-static void break_link(struct world *w, unsigned conn)
+static inline void break_link(struct world *w, unsigned conn)
 {
 	struct conn *c = &w->conn[conn];
 	trace(w, "the link %c-%c breaks", names[c->end[0].node], names[c->target]);
@@ -644,7 +644,7 @@ static void break_link(struct world *w, unsigned conn)
 }
 
 /* Both ends have exactly one control link with each other, and it is the same one. */
-static bool joined(struct world *w, int a, int b)
+static inline bool joined(struct world *w, int a, int b)
 {
 	struct peer *pa = peer(w, a, b), *pb = peer(w, b, a);
 	int sa, sb;

@@ -338,8 +338,10 @@ static void ping_frame(struct com *c, struct link *l, const struct frame *f)
 		link_cut(c, l, "a PING that is too long");
 		return;
 	}
+	if (l->state != LINK_UP) /* our last frame is sent */
+		return;
 	struct slice body = f->body.len ? slice_copy(c->pool, f->body.p, f->body.len) : (struct slice){0};
-	if (l->state == LINK_UP && (body.buf || !f->body.len))
+	if (body.buf || !f->body.len)
 		link_send(c, l, FRAME_PONG, f->service, f->sequence, body);
 }
 
