@@ -37,17 +37,14 @@ struct ring *ring_new(const struct ring_config *cfg)
 
 void ring_reset(struct ring *r)
 {
-	struct ring_change *c = &r->change;
-	ring_drop(r, c->who);
-	ring_drop(r, c->left);
-	ring_records_clear(r, c->log, &c->log_n);
-	*c = (struct ring_change){0};
+	ring_change_clear(r);
 	ring_records_clear(r, r->log, &r->log_n);
 	while (r->succ_n)
 		ring_succ_remove(r, r->succ[0]->id);
 	while (r->pred_n)
 		ring_drop(r, r->pred[--r->pred_n]);
-	const struct contact **held[] = {&r->left, &r->asker, &r->via, &r->ask.who, &r->join_via, &r->owner, &r->speaker};
+	const struct contact **held[] = {&r->left, &r->asker, &r->via, &r->ask.who, &r->join_via, &r->owner, &r->speaker,
+		&r->join_others[0], &r->join_others[1], &r->join_others[2], &r->join_others[3]};
 	for (unsigned i = 0; i < sizeof held / sizeof *held; i++)
 		ring_clear(r, held[i]);
 	r->state = RING_OUT;
@@ -55,9 +52,9 @@ void ring_reset(struct ring *r)
 	memset(r->settled, 0, sizeof r->settled);
 	r->lo = r->self ? r->self->id : 0;
 	r->left_serial = r->grant_end = r->lease_end = r->orphan_us = r->no_lease_us = 0;
-	r->left_lost = r->left_gone = r->left_far = r->ack_due = r->log_due = r->leave_wanted = false;
+	r->left_lost = r->left_gone = r->left_far = r->ack_due = r->log_due = r->leave_wanted = r->leased = false;
 	r->acked = r->own_settled = r->list_known = 0;
-	r->hold_joins_us = r->passed_us = 0;
+	r->passed_us = 0;
 	r->joined_from = 0;
 }
 
@@ -84,7 +81,7 @@ void ring_send(struct ring *r, const struct contact *to, struct ring_message *m)
 {
 	m->epoch = r->epoch;
 	m->life = r->life;
-	if (to && to->id != ring_self(r))
+	if (to && (to->id != ring_self(r) || memcmp(to->key, r->self->key, sizeof to->key)))
 		r->cfg.hooks.send(r->cfg.hooks.ctx, to, m);
 }
 
@@ -192,6 +189,7 @@ static void progress_once(struct ring *r)
 	r->due = UINT64_MAX;
 	if (r->state == RING_JOINING)
 		ring_join_progress(r);
+	ring_lease_lapsed(r);
 	/* A change that is carried out makes room for the next; a few in one step, the rest in the next. */
 	for (unsigned i = 0; i < 4 && r->state == RING_IN; i++) {
 		uint64_t serial = r->serial;
@@ -202,15 +200,10 @@ static void progress_once(struct ring *r)
 	if (r->state == RING_IN) {
 		ring_trouble_progress(r);
 		ring_lease_progress(r);
-		ring_log_flush(r);
 		ring_size_progress(r);
 	}
-	if (r->state == RING_IN && !ring_reclaim_decided(r) && r->leave_wanted && r->now >= r->leave_deadline)
-		ring_leave_start(r);
-	if (r->state == RING_IN && r->leave_wanted && r->now < r->leave_deadline)
-		ring_wake(r, r->leave_deadline);
-	if (r->state == RING_LEAVING)
-		ring_leave_progress(r);
+	ring_leave_progress(r);
+	ring_log_flush(r);
 	if (r->state == RING_JOINING) /* perhaps since a moment ago */
 		ring_wake(r, r->join_next_us);
 	tell(r);
@@ -272,14 +265,16 @@ static bool relayed_kind(enum ring_kind k)
 static bool pass_on(struct ring *r, const struct contact *from, const struct ring_message *m)
 {
 	const struct contact *to = NULL;
+	bool answer = m->kind == RING_REFUSE && m->what == RING_JOIN; /* to a joiner that came to us first */
 	if (r->state != RING_IN && r->state != RING_LEAVING)
 		return true;
-	if (from->id == r->lo)
+	bool request = m->kind == RING_LEASE || m->kind == RING_LOG || m->kind == RING_ROUND;
+	if (!request && (answer || from->id == ring_left_id(r)))
 		to = m->target;
-	else if (m->target->id == r->lo && !r->left_lost && !r->left_far)
+	else if (request && m->target->id == ring_left_id(r) && !r->left_lost && !r->left_far)
 		to = r->left;
 	if (!to)
-		return !(m->kind == RING_LEASE || m->kind == RING_LOG);
+		return !request; /* then it may be us that it should have gone to */
 	struct ring_message on = *m;
 	on.origin = from;
 	on.target = NULL;
@@ -291,6 +286,8 @@ static bool pass_on(struct ring *r, const struct contact *from, const struct rin
  * passes ours on it may be our right neighbour's. */
 static bool passed_well(const struct ring *r, const struct contact *from, const struct contact *origin)
 {
+	if (r->state == RING_JOINING)
+		return from->id == r->join_via->id || (r->owner && from->id == r->owner->id);
 	if (!r->succ_n || r->state != RING_IN)
 		return false;
 	if (from->id == r->succ[0]->id)
@@ -326,18 +323,23 @@ static void dispatch(struct ring *r, const struct contact *from, const struct ri
 
 static void spoke(struct ring *r, const struct contact *from, const struct ring_message *m)
 {
-	r->heard_us = r->now;
 	r->join_heard = true;
-	ring_put(r, &r->speaker, from);
-	if (!m->origin && r->succ_n && from->id == r->succ[0]->id)
-		r->succ_life = m->life;
-	if (!m->origin && from->id == r->lo) {
+	if (m->kind != RING_JOIN && from->id != ring_self(r)) { /* from a member, then */
+		r->heard_us = r->now;
+		ring_put(r, &r->speaker, from);
+	}
+	if (!m->origin && from->id == ring_left_id(r)) {
 		r->left_lost = false;
 		r->left_far = false;
 	}
 	/* A counter that is far off is a lie; following it would exhaust ours. */
 	if (m->epoch.counter > r->epoch_top && m->epoch.counter - r->epoch_top < UINT32_MAX)
 		r->epoch_top = m->epoch.counter;
+}
+
+static bool same_member(const struct contact *a, const struct contact *b)
+{
+	return a->id == b->id && !memcmp(a->key, b->key, sizeof a->key);
 }
 
 static void receive(struct ring *r, const struct contact *from, const struct ring_message *m)
@@ -347,12 +349,14 @@ static void receive(struct ring *r, const struct contact *from, const struct rin
 			dispatch(r, NULL, m);
 		return;
 	}
-	if ((!from->id || from->id & ~r->cfg.mask || from->id == ring_self(r)) && m->kind != RING_JOIN)
+	/* Only where joins are asked for and refused may the other one bear our own id. */
+	bool join = m->kind == RING_JOIN || (m->kind == RING_REFUSE && m->what == RING_JOIN);
+	if ((!from->id || from->id & ~r->cfg.mask || from->id == ring_self(r)) && !join)
 		return;
 	spoke(r, from, m);
 	const struct contact *speaks = from;
 	r->passed_on = false;
-	if (m->target && m->target->id != ring_self(r)) {
+	if (m->target && !same_member(m->target, r->self)) {
 		if (!relayed_kind(m->kind) || pass_on(r, from, m))
 			return;
 	} else if (m->origin) {
@@ -360,9 +364,11 @@ static void receive(struct ring *r, const struct contact *from, const struct rin
 			return;
 		speaks = m->origin;
 		r->passed_on = true;
-		if (speaks->id == r->lo && from->id == r->succ[0]->id)
+		if (speaks->id == ring_left_id(r) && from->id == r->succ[0]->id)
 			r->left_far = true;
 	}
+	if (r->succ_n && speaks->id == r->succ[0]->id)
+		r->succ_life = m->life;
 	dispatch(r, speaks, m);
 	r->passed_on = false;
 }
@@ -382,30 +388,28 @@ void ring_message(struct ring *r, const struct contact *from, const struct ring_
 
 static void lose(struct ring *r, uint64_t id, bool refused)
 {
-	if (r->state == RING_JOINING && ((r->owner && r->owner->id == id) || r->join_via->id == id)) {
+	if (r->state == RING_JOINING && r->join_via->id == id) {
+		ring_join_missed(r);
+	} else if (r->state == RING_JOINING && r->owner && r->owner->id == id) {
 		ring_clear(r, &r->owner);
 		r->join_next_us = r->now + rng_jitter(r->cfg.rng, r->lease / 16);
 	}
-	if (r->state == RING_IN && id == r->lo && !ring_alone(r)) {
-		bool far = !r->left_lost && !r->left_far && r->succ_n && r->succ[0]->id != id;
+	if (r->state == RING_IN && r->left && id == r->left->id) {
+		bool first = !r->left_lost, far = r->left_far;
+		r->left_far |= (r->left_lost || refused) && r->succ_n && r->succ[0]->id != id;
 		r->left_lost = true;
-		if (far) { /* perhaps only we two cannot reach each other */
-			r->left_far = true;
+		if (first || far != r->left_far) /* perhaps the link was just in the way, or we two cannot reach each other */
 			ring_tell_left(r, 0, 0);
-		}
 	}
-	if (r->state == RING_LEAVING && r->succ_n && r->succ[r->leave_at % r->succ_n]->id == id) {
-		r->leave_refused |= UINT64_C(1) << (r->leave_at % r->succ_n);
-		r->leave_at = (r->leave_at + 1) % r->succ_n;
-		r->leave_next_us = r->leave_at ? r->now : r->now + r->lease / 32;
-	}
+	if (r->state == RING_LEAVING && r->succ_n && r->succ[r->leave_at]->id == id)
+		ring_leave_next(r, r->leave_at);
 	if (r->change.kind == RING_INTENT_JOIN && !r->change.granted && r->change.who->id == id)
 		ring_join_abort(r);
 	ring_queue_remove(r, id);
 	const struct contact *c = refused && r->state == RING_IN ? ring_known(r, id) : NULL;
 	if (c)
 		ring_dead_add(r, c, r->lease / 2);
-	ring_succ_lost(r, id);
+	ring_succ_lost(r, id, refused);
 }
 
 void ring_lost(struct ring *r, uint64_t id, bool refused)
@@ -482,13 +486,13 @@ const char *ring_check(const struct ring *r)
 {
 	uint64_t mask = r->cfg.mask;
 	if (r->state != RING_IN && r->state != RING_LEAVING)
-		return r->log_n || r->change.kind || r->queue_n ? "ring: not a member, but it keeps a member's state" : NULL;
-	if (!ring_alone(r) && r->left && r->left->id != r->lo)
+		return r->log_n || r->left || r->change.kind || r->queue_n ? "ring: not a member, but it keeps a member's state" : NULL;
+	if (r->left && r->left->id != ring_left_id(r))
 		return "ring: the left neighbour is not at the bound";
-	if (r->log_n && (ring_alone(r) || r->log[0].who->id != r->lo))
+	if (r->log_n && r->log[0].who->id != ring_left_id(r))
 		return "ring: the log does not start at the bound";
 	for (unsigned i = 0; i + 1 < r->log_n; i++)
-		if (r->log[i + 1].who->id != r->log[i].lo)
+		if (r->log[i + 1].who->id != ring_record_next(&r->log[i]))
 			return "ring: the log is not a chain";
 	for (unsigned i = 0; i + 1 < r->succ_n; i++)
 		if (ids_cw(ring_self(r), r->succ[i]->id, mask) >= ids_cw(ring_self(r), r->succ[i + 1]->id, mask))

@@ -122,7 +122,7 @@ unsigned ring_records_sound(const struct ring *r, const struct ring_record *v, u
 		if (rec->who->id != want || want == ring_self(r) || back <= at || !record_sound(r, rec))
 			break;
 		at = back;
-		want = rec->lo;
+		want = ring_record_next(rec);
 	}
 	return good;
 }

@@ -30,19 +30,19 @@ enum ring_cause {
 /* The one open change of this node. */
 struct ring_change {
 	enum ring_intent kind;
-	enum ring_cause cause;     /* EXTEND */
 	bool counting;             /* JOIN: members are being counted, nothing is logged yet */
 	bool granted;              /* JOIN */
-	const struct contact *who; /* JOIN: the joiner; EXTEND: who had the range */
+	bool crashed;              /* EXTEND: over a node whose lease ran out, not one that told us */
+	bool forced;               /* EXTEND: nobody knows the exact bound */
+	bool mixed;                /* EXTEND: over a range of another epoch */
+	const struct contact *who; /* JOIN: the joiner; EXTEND: the leaver that waits for our answer, or NULL */
 	uint64_t nonce, seq;       /* JOIN: of the request that will be answered */
 	uint64_t old;              /* JOIN, granted: our bound before */
 	uint64_t bound;            /* EXTEND: our bound after */
 	uint64_t version;          /* of our record that first told it */
 	uint64_t heard_us;         /* JOIN: when the joiner last asked */
-	struct epoch epoch;        /* EXTEND: of the range taken over */
-	const struct contact *left; /* EXTEND: the left neighbour after it, NULL: not known */
-	struct ring_record log[RING_FAULTS_MAX]; /* EXTEND: the log after it */
-	unsigned log_n;
+	struct ring_record gone[RING_FAULTS_MAX]; /* EXTEND: who stands between the two bounds */
+	unsigned gone_n;
 };
 
 struct ring_waiter { /* a joiner in the queue */
@@ -87,9 +87,10 @@ struct ring {
 	unsigned lost_n;
 	bool passed_on;            /* the message at hand came through a third node */
 
-	/* the left: whom we grant leases, whose records we keep */
-	uint64_t lo;               /* we own (lo, self] */
-	const struct contact *left; /* lo's; NULL when alone or not known */
+	/* the left: whom we grant leases, whose records we keep. While an EXTEND is open this is the node at its bound
+	 * already (R-LOG-8), though we own no more than (lo, self] */
+	uint64_t lo;
+	const struct contact *left; /* NULL when alone or not known */
 	struct ring_record log[RING_FAULTS_MAX];
 	uint64_t settled[RING_FAULTS_MAX]; /* the version of log[i] that is where it has to be */
 	unsigned log_n;
@@ -110,6 +111,7 @@ struct ring {
 	uint64_t succ_life;        /* which membership of succ[0] it is that answers us; 0: it has not yet */
 	bool succ_whole;           /* the list ends because the ring ends */
 	const struct contact *via; /* the member behind succ[0], when succ[0] cannot be reached directly */
+	bool succ_broke;           /* the link to succ[0] broke since it last answered directly */
 	uint64_t via_seq;          /* lease requests up to this one were not sent through via */
 	uint64_t list_version;     /* of the list we hand to the left */
 	uint64_t list_known;       /* version of succ[0]'s list that we hold */
@@ -118,6 +120,7 @@ struct ring {
 	uint64_t version, own_settled; /* of our own record */
 	uint64_t log_next_us;
 	bool log_due;
+	bool leased;               /* our lease ran when we last looked */
 	uint64_t lease_end, lease_next_us, lease_seq, lease_sent[RING_SENT_MAX];
 	unsigned lease_tries;
 	uint64_t round_seq, round_sent, round_next_us, passed_seq, passed_origin, passed_us, no_lease_us;
@@ -128,12 +131,13 @@ struct ring {
 	struct ring_sizing sizing;
 	struct ring_waiter *queue; /* RING_QUEUE_MAX, allocated when first needed */
 	unsigned queue_n;
-	uint64_t hold_joins_us;    /* no new join before: a leaver waits */
 	struct ring_dead dead[RING_DEAD_MAX];
 	unsigned dead_at;
 
 	/* joining */
 	const struct contact *join_via, *owner;
+	const struct contact *join_others[4]; /* other members to join through, known from an earlier life */
+	unsigned join_misses;      /* in a row: join_via is gone or no member */
 	uint64_t join_deadline, join_next_us, join_seq, join_sent[RING_SENT_MAX], joined_from;
 	unsigned join_hints;
 	bool join_heard;
@@ -191,9 +195,16 @@ uint64_t ring_life_next(const struct ring *r);
 void ring_reset(struct ring *r); /* drops the membership; state OUT */
 struct epoch ring_epoch_new(struct ring *r);
 
+/* The id of the left neighbour: our bound, or what it is going to be. */
+static inline uint64_t ring_left_id(const struct ring *r)
+{
+	return r->change.kind == RING_INTENT_EXTEND ? r->change.bound : r->lo;
+}
+
 /* ---- ring_log.c ---- */
 unsigned ring_log_export(const struct ring *r, struct ring_record out[RING_RECORDS_MAX]);
 void ring_log_changed(struct ring *r, bool own); /* our record, or what we pass on */
+void ring_log_reader_changed(struct ring *r); /* it goes to another node now, or through another */
 void ring_log_flush(struct ring *r);
 void ring_on_log(struct ring *r, const struct contact *from, const struct ring_message *m);
 void ring_log_take(struct ring *r, const struct ring_message *m); /* records of our left neighbour, checked to be from it */
@@ -213,18 +224,20 @@ void ring_on_lease_ack(struct ring *r, const struct contact *from, const struct 
 void ring_on_new_succ(struct ring *r, const struct contact *from, const struct ring_message *m);
 void ring_on_refuse(struct ring *r, const struct contact *from, const struct ring_message *m);
 void ring_on_round(struct ring *r, const struct contact *from, const struct ring_message *m);
-void ring_succ_lost(struct ring *r, uint64_t id);
+void ring_succ_lost(struct ring *r, uint64_t id, bool refused);
 void ring_tell_left(struct ring *r, uint64_t instead_of, uint64_t its_life); /* NEW_SUCC */
 
 /* ---- ring_join.c: both sides ---- */
 void ring_join_progress(struct ring *r);
 void ring_join_again(struct ring *r, const struct contact *via, uint64_t deadline_us);
+void ring_join_missed(struct ring *r);
 void ring_on_join(struct ring *r, const struct contact *from, const struct ring_message *m);
 void ring_on_grant(struct ring *r, const struct contact *from, const struct ring_message *m);
 void ring_on_join_refused(struct ring *r, const struct contact *from, const struct ring_message *m);
 void ring_on_status(struct ring *r, const struct contact *from, const struct ring_message *m);
 void ring_join_confirmed(struct ring *r); /* the joiner spoke as a member: R-JOIN-4 */
 void ring_join_abort(struct ring *r);
+void ring_join_postpone(struct ring *r);
 void ring_join_next(struct ring *r);      /* opens the next one, if any */
 void ring_grant(struct ring *r);
 void ring_queue_refuse_all(struct ring *r);
@@ -234,7 +247,9 @@ void ring_queue_sweep(struct ring *r);
 /* ---- ring_reclaim.c: leaves, crashes, force ---- */
 void ring_extend(struct ring *r, enum ring_cause cause, uint64_t bound, const struct ring_record *log, unsigned n);
 void ring_take(struct ring *r);
-bool ring_reclaim_decided(const struct ring *r); /* the left neighbour gets no lease any more */
+void ring_change_clear(struct ring *r);
+void ring_lease_lapsed(struct ring *r);
+
 void ring_reclaim_progress(struct ring *r);
 void ring_on_status_ack(struct ring *r, const struct contact *from, const struct ring_message *m);
 void ring_on_leave(struct ring *r, const struct contact *from, const struct ring_message *m);
@@ -242,6 +257,7 @@ void ring_on_leave_ack(struct ring *r, const struct contact *from);
 void ring_on_leave_refused(struct ring *r, const struct contact *from, const struct ring_message *m);
 void ring_leave_start(struct ring *r);
 void ring_leave_progress(struct ring *r);
+void ring_leave_next(struct ring *r, unsigned at);
 void ring_trouble_progress(struct ring *r);
 
 /* ---- ring_size.c ---- */

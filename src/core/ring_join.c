@@ -25,15 +25,18 @@ static void join_failed(struct ring *r, int err)
 
 void ring_join_again(struct ring *r, const struct contact *via, uint64_t deadline_us)
 {
-	const struct contact *held = ring_hold(r, via);
+	const struct contact *held = ring_hold(r, via), *others[4] = {NULL};
+	for (unsigned i = 0; i < 4; i++)
+		others[i] = ring_hold(r, i < r->succ_n ? r->succ[i] : r->join_others[i]);
 	ring_reset(r);
+	memcpy(r->join_others, others, sizeof others);
 	r->state = RING_JOINING;
 	r->life = ring_life_next(r);
 	r->join_via = held;
 	r->join_deadline = deadline_us;
 	r->join_next_us = r->now;
 	r->join_heard = false;
-	r->join_hints = 0;
+	r->join_hints = r->join_misses = 0;
 	if (!held)
 		join_failed(r, P2PS_ENOMEM);
 }
@@ -44,6 +47,25 @@ void ring_join(struct ring *r, const struct contact *via, uint64_t deadline_us)
 		return;
 	ring_join_again(r, via, deadline_us);
 	ring_timer(r);
+}
+
+/* The member we join through does not answer, or is none. */
+void ring_join_missed(struct ring *r)
+{
+	ring_clear(r, &r->owner);
+	r->join_next_us = r->now + rng_jitter(r->cfg.rng, r->lease / 16);
+	if (++r->join_misses < 3)
+		return;
+	const struct contact *next = r->join_others[0];
+	if (!next) {
+		join_failed(r, P2PS_EUNREACHABLE);
+		return;
+	}
+	ring_drop(r, r->join_via);
+	r->join_via = next;
+	memmove(r->join_others, r->join_others + 1, 3 * sizeof *r->join_others);
+	r->join_others[3] = NULL;
+	r->join_misses = 0;
 }
 
 static void send_join(struct ring *r)
@@ -79,7 +101,7 @@ void ring_on_join_refused(struct ring *r, const struct contact *from, const stru
 	case RING_WHY_TAKEN: join_failed(r, P2PS_EID_TAKEN); return;
 	case RING_WHY_FULL: join_failed(r, P2PS_ENET_FULL); return;
 	case RING_WHY_ELSEWHERE:
-		if (m->who && m->who->id != ring_self(r) && ring_put(r, &r->owner, m->who)) {
+		if (m->who && ring_put(r, &r->owner, m->who)) {
 			r->join_next_us = r->now;
 			if (++r->join_hints % 16 == 0) { /* they send us in circles: things are moving */
 				ring_clear(r, &r->owner);
@@ -88,7 +110,13 @@ void ring_on_join_refused(struct ring *r, const struct contact *from, const stru
 			return;
 		}
 		break;
-	case RING_WHY_NOT_MEMBER: ring_clear(r, &r->owner); break;
+	case RING_WHY_NOT_MEMBER:
+		if (from->id == r->join_via->id) {
+			ring_join_missed(r);
+			return;
+		}
+		ring_clear(r, &r->owner);
+		break;
 	default: break;
 	}
 	join_later(r, m->ms ? (uint64_t)m->ms * 1000 : r->lease / 16);
@@ -285,6 +313,17 @@ static void join_mine(struct ring *r, const struct ring_message *m)
 	}
 }
 
+/* It came by key: what counts is said over a link of the joiner's own, which proves its device key. We answer through
+ * the member it asked, which has a link to it, also when its id is that of somebody we know. */
+static void answer_routed(struct ring *r, const struct ring_message *m)
+{
+	const struct contact *at = r->left && r->left->id == m->who->id ? r->left : m->who->id == ring_self(r) ? r->self : NULL;
+	bool taken = at && memcmp(at->key, m->who->key, sizeof at->key) && !r->left_lost;
+	struct ring_message a = {.kind = RING_REFUSE, .what = RING_JOIN, .nonce = m->nonce, .target = m->who,
+		.why = taken ? RING_WHY_TAKEN : RING_WHY_ELSEWHERE, .who = taken ? NULL : r->self};
+	ring_send(r, m->origin ? m->origin : m->who, &a);
+}
+
 void ring_on_join(struct ring *r, const struct contact *from, const struct ring_message *m)
 {
 	const struct contact *q = m->who;
@@ -299,12 +338,12 @@ void ring_on_join(struct ring *r, const struct contact *from, const struct ring_
 		return;
 	}
 	if (ids_in_oc(key, r->lo, ring_self(r), r->cfg.mask)) {
-		if (!from)
-			refuse_join(r, q, m->nonce, RING_WHY_ELSEWHERE, r->self, 0);
-		else
+		if (from)
 			join_mine(r, m);
+		else
+			answer_routed(r, m);
 	} else if (from) {
-		struct ring_message on = {.kind = RING_JOIN, .who = q, .nonce = m->nonce, .seq = m->seq};
+		struct ring_message on = {.kind = RING_JOIN, .who = q, .nonce = m->nonce, .seq = m->seq, .origin = r->self};
 		on.epoch = r->epoch;
 		r->cfg.hooks.route(r->cfg.hooks.ctx, key, &on);
 	}
@@ -316,7 +355,7 @@ void ring_join_next(struct ring *r)
 {
 	struct ring_change *c = &r->change;
 	ring_queue_sweep(r);
-	while (r->queue_n && !c->kind && ring_serving(r) && r->now >= r->hold_joins_us) {
+	while (r->queue_n && !c->kind && ring_serving(r)) {
 		struct ring_waiter w = r->queue[0];
 		if (r->now - w.heard_us > r->lease / 2) {
 			queue_del(r, 0);
@@ -336,23 +375,30 @@ void ring_join_next(struct ring *r)
 				ring_log_changed(r, true);
 		}
 	}
-	if (r->queue_n && r->now < r->hold_joins_us)
-		ring_wake(r, r->hold_joins_us);
-}
-
-static void change_clear(struct ring *r)
-{
-	ring_drop(r, r->change.who);
-	r->change = (struct ring_change){0};
 }
 
 /* R-JOIN-6 */
 void ring_join_abort(struct ring *r)
 {
 	bool logged = !r->change.counting;
-	change_clear(r);
+	ring_change_clear(r);
 	if (logged)
 		ring_log_changed(r, true);
+}
+
+/* R-JOIN-6, for something more urgent: the joiner waits in the queue. */
+void ring_join_postpone(struct ring *r)
+{
+	struct ring_change *c = &r->change;
+	if (c->kind != RING_INTENT_JOIN || c->granted)
+		return;
+	struct ring_message m = {.kind = RING_JOIN, .who = ring_hold(r, c->who), .nonce = c->nonce, .seq = c->seq};
+	uint64_t heard = c->heard_us;
+	ring_join_abort(r);
+	queue_add(r, &m);
+	if (r->queue_n && r->queue[r->queue_n - 1].who == m.who)
+		r->queue[r->queue_n - 1].heard_us = heard;
+	ring_drop(r, m.who);
 }
 
 /* R-JOIN-4 */
@@ -360,7 +406,7 @@ void ring_join_confirmed(struct ring *r)
 {
 	if (r->change.kind != RING_INTENT_JOIN || !r->change.granted)
 		return;
-	change_clear(r);
+	ring_change_clear(r);
 	ring_log_changed(r, true);
 }
 

@@ -15,14 +15,11 @@
 void ring_succ_changed(struct ring *r)
 {
 	ring_clear(r, &r->via);
+	ring_log_reader_changed(r);
 	r->succ_life = 0;
-	r->serial++;
-	r->succ_serial = r->serial;
-	r->acked = r->own_settled = 0;
-	for (unsigned i = 0; i < RING_FAULTS_MAX; i++)
-		r->settled[i] = 0;
 	r->list_known = 0;
 	r->lease_tries = 0;
+	r->succ_broke = false;
 	r->lease_next_us = r->now;
 	r->log_next_us = r->now + r->lease / 4;
 }
@@ -53,7 +50,7 @@ static void send_lease(struct ring *r)
 		m.pred_n = 0;
 	}
 	r->lease_sent[seq % RING_SENT_MAX] = r->now;
-	if (r->via && r->lease_tries % 4 == 3)
+	if (r->via && seq % 4 == 3)
 		ring_send(r, r->succ[0], &m); /* perhaps it can be reached again */
 	ring_send_succ(r, &m);
 	r->lease_tries++;
@@ -71,15 +68,17 @@ static void via_next(struct ring *r, uint64_t id)
 	r->via_seq = r->lease_seq;
 }
 
-void ring_succ_lost(struct ring *r, uint64_t id)
+void ring_succ_lost(struct ring *r, uint64_t id, bool refused)
 {
 	if (r->state != RING_IN || !r->succ_n)
 		return;
 	bool is_via = r->via && r->via->id == id, is_first = r->succ[0]->id == id;
-	if (is_via || (is_first && !r->via))
-		via_next(r, id);
-	else if (!is_first)
+	if (!is_via && !is_first)
 		return;
+	bool again = is_first && !refused && !r->succ_broke; /* a link broke: most are as good as new when made again */
+	r->succ_broke |= is_first;
+	if (is_via || (is_first && !r->via && !again))
+		via_next(r, id);
 	lease_later(r, r->lease_tries < 4 ? r->lease / 256 : r->lease / 8);
 }
 
@@ -111,14 +110,6 @@ void ring_lease_progress(struct ring *r)
 
 /* ---- granting ---- */
 
-/* R-LEASE-2, second clause: we are taking over what lies between, and nobody there serves any more. */
-static bool next_left(const struct ring *r, const struct contact *from, uint64_t life)
-{
-	const struct ring_change *c = &r->change;
-	bool same = !c->log_n || !c->log[0].life || !life || c->log[0].life == life; /* not a later self, in another ring */
-	return r->state == RING_IN && c->kind == RING_INTENT_EXTEND && c->bound == from->id && from->id != ring_self(r) && same;
-}
-
 /* R-LEASE-3 */
 static uint64_t lease_to_give(const struct ring *r)
 {
@@ -128,22 +119,19 @@ static uint64_t lease_to_give(const struct ring *r)
 	return us < r->lease / 4 ? 0 : us;
 }
 
-static void send_lease_ack(struct ring *r, const struct contact *to, const struct ring_message *rq, uint64_t us, bool left)
+static void send_lease_ack(struct ring *r, const struct contact *to, const struct ring_message *rq, uint64_t us)
 {
 	struct ring_settled settled[RING_RECORDS_MAX];
-	struct ring_message m = {.kind = RING_LEASE_ACK, .seq = rq->seq, .ms = (uint32_t)(us / 1000), .version = r->list_version};
-	if (left) {
-		m.serial = r->left_serial;
-		m.settled = settled;
-		m.settled_n = ring_log_settled(r, settled);
-		r->ack_due = false;
-	}
+	struct ring_message m = {.kind = RING_LEASE_ACK, .seq = rq->seq, .ms = (uint32_t)(us / 1000), .version = r->list_version,
+		.serial = r->left_serial, .settled = settled};
+	m.settled_n = ring_log_settled(r, settled);
+	r->ack_due = false;
 	if (rq->version != r->list_version) {
 		m.succ = r->succ;
 		m.succ_n = r->succ_n;
 		m.whole = r->succ_whole;
 	}
-	if (left)
+	if (r->left && r->left->id == to->id)
 		ring_send_left(r, &m);
 	else
 		ring_send(r, to, &m);
@@ -164,12 +152,9 @@ void ring_on_lease(struct ring *r, const struct contact *from, const struct ring
 	const struct contact *hint;
 	uint64_t retry;
 	enum ring_why why = ring_left_check(r, from, m->life, &hint, &retry);
-	bool left = !why;
-	if (why && next_left(r, from, m->life))
-		why = RING_WHY_NONE;
 	if (why == RING_WHY_ELSEWHERE)
 		note_asker(r, from);
-	if (left) {
+	if (!why) {
 		r->left_lost = false;
 		if (ring_serving(r)) {
 			ring_join_confirmed(r);
@@ -178,15 +163,18 @@ void ring_on_lease(struct ring *r, const struct contact *from, const struct ring
 		}
 	}
 	uint64_t us = lease_to_give(r);
-	if (!why && !us)
+	if (!why && !us) {
 		why = RING_WHY_NO_LEASE;
+		if (r->grant_end < r->now + r->lease / 2)
+			r->grant_end = r->now + r->lease / 2; /* it lives; it is we who cannot */
+	}
 	if (why) {
 		ring_refuse(r, from, m, why, hint, retry);
 		return;
 	}
 	if (r->grant_end < r->now + r->lease_plus)
 		r->grant_end = r->now + r->lease_plus;
-	send_lease_ack(r, from, m, us, left);
+	send_lease_ack(r, from, m, us);
 }
 
 /* ---- answers ---- */
@@ -220,6 +208,7 @@ void ring_on_lease_ack(struct ring *r, const struct contact *from, const struct 
 		r->lease_next_us = sent + us / 2;
 	r->lease_tries = 0;
 	r->no_lease_us = 0;
+	r->succ_broke &= r->passed_on;
 	if (r->via && !r->passed_on)
 		ring_clear(r, &r->via);
 	if (m->version != r->list_known && ring_succ_set(r, from, m->succ, m->succ_n, m->whole))
@@ -271,6 +260,10 @@ void ring_on_refuse(struct ring *r, const struct contact *from, const struct rin
 	if (r->state != RING_IN || !r->succ_n || ring_alone(r) ||
 	    (from->id != r->succ[0]->id && !(r->via && r->via->id == from->id)))
 		return;
+	if (m->what == RING_LOG && (m->why == RING_WHY_NO_LEASE || m->why == RING_WHY_BUSY)) {
+		r->log_next_us = r->now + r->lease / 64;
+		return;
+	}
 	switch (m->why) {
 	case RING_WHY_ELSEWHERE: refused_elsewhere(r, from, m); break;
 	case RING_WHY_NOT_MEMBER: refused_not_member(r, from); break;
@@ -335,12 +328,21 @@ void ring_on_new_succ(struct ring *r, const struct contact *from, const struct r
 
 /* ---- R-LEASE-6: everybody lost the lease ---- */
 
+/* It stands further to the left in our log, and the leases of all between have run out by now. */
+static bool beyond_dead(const struct ring *r, uint64_t id)
+{
+	uint64_t over = r->grant_end;
+	for (unsigned i = 0; i < r->log_n && r->now >= over; i++, over += r->lease_plus)
+		if (ring_record_next(&r->log[i]) == id)
+			return true;
+	return false;
+}
+
 void ring_on_round(struct ring *r, const struct contact *from, const struct ring_message *m)
 {
-	if (r->state != RING_IN || ring_alone(r) || ring_serving(r) || ring_reclaim_decided(r) || !r->succ_n)
+	if (r->state != RING_IN || ring_alone(r) || ring_serving(r) || r->ask.who || !r->succ_n)
 		return;
-	bool next = r->log_n && r->log[0].lo == from->id && r->now >= r->grant_end;
-	if (from->id != r->lo && !next)
+	if (from->id != ring_left_id(r) && !beyond_dead(r, from->id))
 		return;
 	if (m->id == ring_self(r)) {
 		if (m->seq == r->round_seq && r->now < r->round_sent + r->lease)
@@ -352,7 +354,7 @@ void ring_on_round(struct ring *r, const struct contact *from, const struct ring
 	r->passed_origin = m->id;
 	r->passed_seq = m->seq;
 	r->passed_us = r->now;
-	if (r->grant_end < r->now + r->lease_plus && from->id == r->lo)
+	if (r->grant_end < r->now + r->lease_plus && from->id == ring_left_id(r))
 		r->grant_end = r->now + r->lease_plus;
 	struct ring_message on = {.kind = RING_ROUND, .id = m->id, .seq = m->seq};
 	ring_send_succ(r, &on);

@@ -6,6 +6,10 @@
  * per record and not per message on purpose. If a message were acked as a whole, each of four neighbours in a ring of
  * four could wait for the next one to ack what in the end waits for the first.
  *
+ * While a node takes over the range to its left (EXTEND), the node at the new bound is its left neighbour already: it
+ * may log here and is passed on (R-LOG-8). Otherwise neighbours that all take over at once, each waiting for the next to
+ * ack, would wait for ever: three crashes in a ring of six are enough.
+ *
  * Only what the current right neighbour acks counts, and only for what was sent since it is that (R-LOG-4, R-LOG-5). */
 #include <string.h>
 
@@ -28,14 +32,15 @@ static struct ring_record own_record(const struct ring *r)
 	return rec;
 }
 
-/* The first entry of our log that is passed on, and how many are. */
+/* The first entry of our log that is passed on, and how many are. A leaver hands over all. */
 static unsigned pass_range(const struct ring *r, unsigned *first)
 {
 	const struct ring_change *c = &r->change;
+	bool leaving = r->state == RING_LEAVING;
+	unsigned n = 0, most = leaving ? r->log_n : r->faults - 1;
 	*first = c->kind == RING_INTENT_JOIN && c->granted && c->old != ring_self(r);
-	unsigned n = 0;
-	for (unsigned i = *first; i < r->log_n && n + 1 < r->faults; i++, n++)
-		if (!r->succ_n || r->log[i].who->id == r->succ[0]->id)
+	for (unsigned i = *first; i < r->log_n && n < most; i++, n++)
+		if (!leaving && (!r->succ_n || r->log[i].who->id == r->succ[0]->id))
 			break;
 	return n;
 }
@@ -57,6 +62,15 @@ static void settle_rest(struct ring *r)
 			r->settled[i] = r->log[i].version;
 			r->ack_due = true;
 		}
+}
+
+/* R-LOG-5. The serial grows, so that an ack from before, from the same node even, does not count: R-LOG-4. */
+void ring_log_reader_changed(struct ring *r)
+{
+	r->serial++;
+	r->succ_serial = r->serial;
+	r->acked = r->own_settled = 0;
+	memset(r->settled, 0, sizeof r->settled);
 }
 
 void ring_log_changed(struct ring *r, bool own)
@@ -81,20 +95,18 @@ enum ring_why ring_left_check(struct ring *r, const struct contact *from, uint64
 	uint64_t *retry)
 {
 	*hint = NULL;
-	*retry = r->lease / 8;
-	if (r->state == RING_LEAVING) {
-		*retry = r->lease / 32;
-		return RING_WHY_LEAVING;
-	}
+	*retry = r->lease / (r->state == RING_LEAVING ? 32 : 8);
 	if (r->state != RING_IN)
-		return RING_WHY_NOT_MEMBER;
-	if (from->id == r->lo) {
-		if (ring_reclaim_decided(r))
+		return r->state == RING_LEAVING ? RING_WHY_LEAVING : RING_WHY_NOT_MEMBER;
+	if (from->id == ring_left_id(r) && from->id != ring_self(r)) {
+		if (r->ask.who)
 			return RING_WHY_BUSY;
 		if (r->log_n && r->log[0].life && life && r->log[0].life != life)
 			return life > r->log[0].life ? RING_WHY_RECLAIMED : RING_WHY_BUSY;
 		return RING_WHY_NONE;
 	}
+	if (from->id == r->lo && !ring_alone(r)) /* R-CRASH-6: being taken over */
+		return RING_WHY_BUSY;
 	if (ring_alone(r) || ids_in_oo(from->id, r->lo, ring_self(r), r->cfg.mask))
 		return ring_serving(r) ? RING_WHY_RECLAIMED : RING_WHY_NO_LEASE;
 	if (r->change.kind == RING_INTENT_JOIN && r->change.granted) {
@@ -115,7 +127,7 @@ static bool same_record(const struct ring_record *a, const struct ring_record *b
 
 void ring_log_take(struct ring *r, const struct ring_message *m)
 {
-	unsigned n = ring_records_sound(r, m->records, m->record_n, r->lo), had = r->log_n;
+	unsigned n = ring_records_sound(r, m->records, m->record_n, ring_left_id(r)), had = r->log_n;
 	if (!n)
 		return;
 	const struct ring_record *new = &m->records[0];

@@ -10,70 +10,118 @@
 
 #include "core/ring_internal.h"
 
-static void change_drop(struct ring *r)
+/* ---- EXTEND ---- */
+
+/* Opens the change, or widens the open one. The node at the new bound is our left neighbour from now on; we own no more
+ * before ring_take(). */
+void ring_extend(struct ring *r, enum ring_cause cause, uint64_t bound, const struct ring_record *log, unsigned n)
 {
 	struct ring_change *c = &r->change;
+	struct ring_record new[RING_FAULTS_MAX];
+	unsigned new_n = 0;
+	bool alone = bound == ring_self(r), open = c->kind == RING_INTENT_EXTEND;
+	if (!ring_records_put(r, new, &new_n, log, alone ? 0 : n))
+		return;
+	const struct contact *next = ring_hold(r, alone ? NULL : new_n ? new[0].who : ring_known(r, bound));
+	const struct contact *leaver = open ? c->who : cause == CAUSE_LEAVE ? ring_hold(r, r->left) : NULL;
+	bool mixed = cause == CAUSE_FORCE || (r->log_n && cause != CAUSE_BACK && epoch_cmp(r->log[0].epoch, r->epoch));
+	struct ring_record gone[RING_FAULTS_MAX];
+	unsigned gone_n = open ? c->gone_n : 0;
+	memcpy(gone, c->gone, gone_n * sizeof *gone);
+	if (r->log_n && gone_n < RING_FAULTS_MAX) { /* moves with its references */
+		gone[gone_n++] = r->log[0];
+		memmove(r->log, r->log + 1, --r->log_n * sizeof *r->log);
+	}
+	if (!open)
+		ring_drop(r, c->who);
+	*c = (struct ring_change){.kind = RING_INTENT_EXTEND, .who = leaver, .bound = bound,
+		.crashed = cause == CAUSE_CRASH || cause == CAUSE_BACK || (open && c->crashed), .forced = cause == CAUSE_FORCE || (open && c->forced),
+		.mixed = mixed || (open && c->mixed), .gone_n = gone_n};
+	memcpy(c->gone, gone, gone_n * sizeof *gone);
+	if (r->left && cause != CAUSE_RESTART) {
+		if (cause != CAUSE_LEAVE)
+			ring_dead_add(r, r->left, 2 * r->lease);
+		ring_succ_remove(r, r->left->id);
+	}
+	ring_clear(r, &r->ask.who);
+	ring_records_clear(r, r->log, &r->log_n);
+	memcpy(r->log, new, new_n * sizeof *new);
+	r->log_n = new_n;
+	uint64_t had = r->left ? r->left->id : r->lo, had_life = gone_n ? gone[gone_n - 1].life : 0;
+	ring_drop(r, r->left);
+	r->left = next;
+	memset(r->settled, 0, sizeof r->settled);
+	r->left_serial = r->orphan_us = 0;
+	r->left_lost = r->left_gone = r->left_far = r->ack_due = false;
+	/* It may hold a lease that the one between had given it: R-LEASE-3. */
+	r->grant_end = r->now + r->lease_plus;
+	ring_preds_set(r, NULL, 0);
+	ring_log_changed(r, true);
+	ring_tell_left(r, had, had_life); /* it may need a lease from us before it can ack this very change: R-LEASE-5 */
+}
+
+void ring_change_clear(struct ring *r)
+{
+	struct ring_change *c = &r->change;
+	ring_records_clear(r, c->gone, &c->gone_n);
 	ring_drop(r, c->who);
-	ring_drop(r, c->left);
-	ring_records_clear(r, c->log, &c->log_n);
 	*c = (struct ring_change){0};
 }
 
-/* ---- EXTEND ---- */
-
-bool ring_reclaim_decided(const struct ring *r) { return r->ask.who || r->change.kind == RING_INTENT_EXTEND; }
-
-void ring_extend(struct ring *r, enum ring_cause cause, uint64_t bound, const struct ring_record *log, unsigned n)
+/* R-CRASH-7: that a neighbour is gone is decided by one who serves all the time until the range is taken. When our
+ * lease runs out, somebody else may have given that neighbour one. So the change is dropped, and when we serve again the
+ * neighbour gets the time that such a lease can last. */
+static void extend_abort(struct ring *r)
 {
-	struct ring_change c = {.kind = RING_INTENT_EXTEND, .cause = cause, .bound = bound, .epoch = r->epoch};
-	if (bound == ring_self(r))
-		n = 0;
-	if (!ring_records_put(r, c.log, &c.log_n, log, n))
+	struct ring_change *c = &r->change;
+	struct ring_record log[2 * RING_FAULTS_MAX];
+	unsigned n = 0, keep = 0;
+	struct ring_record new[RING_FAULTS_MAX];
+	memcpy(log, c->gone, c->gone_n * sizeof *log);
+	memcpy(log + c->gone_n, r->log, r->log_n * sizeof *log);
+	n = c->gone_n + r->log_n;
+	if (!ring_records_put(r, new, &keep, log, n))
 		return;
-	if (r->log_n && cause != CAUSE_FORCE)
-		c.epoch = r->log[0].epoch;
-	c.who = ring_hold(r, r->left);
-	c.left = ring_hold(r, c.log_n ? c.log[0].who : ring_known(r, bound));
-	change_drop(r);
-	ring_clear(r, &r->ask.who);
-	r->change = c;
+	ring_records_clear(r, r->log, &r->log_n);
+	memcpy(r->log, new, keep * sizeof *new);
+	r->log_n = keep;
+	ring_change_clear(r);
+	ring_put(r, &r->left, keep ? r->log[0].who : NULL);
+	memset(r->settled, 0, sizeof r->settled);
+	r->left_serial = 0;
+	r->left_lost = r->left_far = r->ack_due = false;
+	ring_preds_set(r, NULL, 0);
 	ring_log_changed(r, true);
-	if (c.left && bound != ring_self(r)) { /* it may need a lease from us before it can ack this very change: R-LEASE-5 */
-		struct ring_message m = {.kind = RING_NEW_SUCC, .id = r->lo, .version = r->log_n ? r->log[0].life : 0,
-			.nonce = c.log_n ? c.log[0].life : 0};
-		ring_send(r, c.left, &m);
-	}
+}
+
+void ring_lease_lapsed(struct ring *r)
+{
+	bool leased = ring_serving(r);
+	if (leased == r->leased || r->state != RING_IN)
+		return;
+	r->leased = leased;
+	if (!leased && r->change.kind == RING_INTENT_EXTEND && r->change.crashed && r->change.bound != ring_self(r))
+		extend_abort(r);
+	if (!leased && r->ask.who)
+		ring_clear(r, &r->ask.who);
+	if (leased && r->grant_end < r->now + r->lease_plus && !ring_alone(r))
+		r->grant_end = r->now + r->lease_plus;
 }
 
 /* R-TAKE */
 void ring_take(struct ring *r)
 {
-	struct ring_change *c = &r->change;
-	uint64_t had = r->lo, had_life = r->log_n ? r->log[0].life : 0;
-	enum ring_cause cause = c->cause;
-	const struct contact *who = ring_hold(r, c->who);
-	bool forced = cause == CAUSE_FORCE || (cause == CAUSE_CRASH && c->bound == ring_self(r));
+	struct ring_change c = r->change;
+	const struct ring_record *gone = c.gone_n ? &c.gone[c.gone_n - 1] : NULL;
+	uint64_t had = gone ? gone->who->id : r->lo, had_life = gone ? gone->life : 0;
+	const struct contact *leaver = ring_hold(r, c.who);
+	bool forced = c.forced;
 	/* An epoch is divided by joins and never grows: what two of them meet in is a third. */
-	if (forced || epoch_cmp(c->epoch, r->epoch))
+	if (forced || c.mixed)
 		r->epoch = ring_epoch_new(r);
-	r->lo = c->bound;
-	ring_records_clear(r, r->log, &r->log_n);
-	memcpy(r->log, c->log, sizeof r->log);
-	r->log_n = c->log_n;
-	c->log_n = 0;
-	ring_put(r, &r->left, r->lo == ring_self(r) ? NULL : c->left);
-	change_drop(r);
-	memset(r->settled, 0, sizeof r->settled);
-	r->left_serial = 0;
-	r->left_lost = r->left_gone = r->left_far = r->ack_due = false;
-	r->orphan_us = 0;
-	r->grant_end = r->now + r->lease_plus;
+	ring_change_clear(r);
+	r->lo = c.bound;
 	ring_clear(r, &r->asker);
-	if (who && who->id != ring_self(r)) {
-		if (cause == CAUSE_CRASH || cause == CAUSE_FORCE)
-			ring_dead_add(r, who, 2 * r->lease);
-		ring_succ_remove(r, who->id);
-	}
 	if (ring_alone(r)) {
 		while (r->succ_n)
 			ring_succ_remove(r, r->succ[0]->id);
@@ -83,11 +131,11 @@ void ring_take(struct ring *r)
 	ring_log_changed(r, true);
 	r->told.forced |= forced;
 	ring_tell_left(r, had, had_life);
-	if (cause == CAUSE_LEAVE && who) {
+	if (leaver) {
 		struct ring_message m = {.kind = RING_LEAVE_ACK};
-		ring_send(r, who, &m);
+		ring_send(r, leaver, &m);
 	}
-	ring_drop(r, who);
+	ring_drop(r, leaver);
 }
 
 /* ---- crash: R-CRASH ---- */
@@ -117,9 +165,9 @@ static void reclaim_start(struct ring *r)
 		return; /* ring_trouble_progress */
 	const struct ring_record *d = &r->log[0];
 	enum ring_cause cause = r->left_gone ? CAUSE_RESTART : CAUSE_CRASH;
-	uint64_t bound = d->intent == RING_INTENT_EXTEND ? d->bound : d->lo;
-	bool two = bound == ring_self(r), serving = ring_serving(r); /* two: our right neighbour is the dead one itself */
-	if (!two && !serving)
+	uint64_t bound = ring_record_next(d);
+	bool two = bound == ring_self(r); /* our right neighbour is the dead one itself */
+	if (!two && !ring_serving(r))
 		return;
 	if (d->intent == RING_INTENT_JOIN) {
 		if (ring_put(r, &r->ask.who, d->joiner)) {
@@ -129,9 +177,9 @@ static void reclaim_start(struct ring *r)
 		}
 		return;
 	}
-	if (two && cause == CAUSE_CRASH && serving)
+	if (two && cause == CAUSE_CRASH && ring_serving(r))
 		return; /* it still grants: it lives */
-	extend_to(r, cause, bound);
+	extend_to(r, two && cause == CAUSE_CRASH ? CAUSE_FORCE : cause, bound);
 }
 
 static void ask_progress(struct ring *r)
@@ -140,11 +188,11 @@ static void ask_progress(struct ring *r)
 	uint64_t from = r->grant_end > a->since_us ? r->grant_end : a->since_us, until = from + r->lease_plus;
 	if (r->now > until && (ring_serving(r) || r->log[0].lo == ring_self(r))) {
 		/* Silent, and without a lease by now. Had it changed its range, the dead node had told us if f >= 2: R-CRASH-4 */
-		extend_to(r, r->faults < 2 ? CAUSE_FORCE : r->left_gone ? CAUSE_RESTART : CAUSE_CRASH, r->log[0].lo);
+		extend_to(r, r->faults < 2 || r->log[0].lo == ring_self(r) ? CAUSE_FORCE : r->left_gone ? CAUSE_RESTART : CAUSE_CRASH, r->log[0].lo);
 		return;
 	}
 	if (r->now >= a->next_us) {
-		struct ring_message m = {.kind = RING_STATUS, .id = r->lo, .nonce = a->nonce};
+		struct ring_message m = {.kind = RING_STATUS, .id = ring_left_id(r), .nonce = a->nonce};
 		a->next_us = r->now + r->lease / 8;
 		ring_send(r, a->who, &m);
 	}
@@ -153,11 +201,13 @@ static void ask_progress(struct ring *r)
 
 void ring_on_status_ack(struct ring *r, const struct contact *from, const struct ring_message *m)
 {
-	if (!r->ask.who || from->id != r->ask.who->id || m->id != r->lo || m->nonce != r->ask.nonce || !r->log_n)
+	if (!r->ask.who || from->id != r->ask.who->id || m->id != ring_left_id(r) || m->nonce != r->ask.nonce || !r->log_n)
 		return;
 	enum ring_cause cause = r->left_gone ? CAUSE_RESTART : CAUSE_CRASH;
 	if (!m->yes) {
-		extend_to(r, cause, r->log[0].lo);
+		bool two = r->log[0].lo == ring_self(r);
+		if (!two || !ring_serving(r) || cause == CAUSE_RESTART)
+			extend_to(r, two && cause == CAUSE_CRASH ? CAUSE_FORCE : cause, r->log[0].lo);
 		return;
 	}
 	unsigned n = ring_records_sound(r, m->records, m->record_n, from->id);
@@ -180,6 +230,8 @@ static void join_step(struct ring *r)
 		}
 	} else if (r->now - c->heard_us > patience || r->leave_wanted) {
 		ring_join_abort(r);
+	} else if (!ring_alone(r) && (r->now >= r->grant_end || r->left_gone)) {
+		ring_join_postpone(r);
 	} else if (c->counting) {
 		ring_count_progress(r);
 	} else if (ring_own_settled(r) && ring_serving(r)) {
@@ -192,17 +244,17 @@ static void join_step(struct ring *r)
 void ring_reclaim_progress(struct ring *r)
 {
 	struct ring_change *c = &r->change;
-	if (c->kind == RING_INTENT_JOIN) {
+	if (c->kind == RING_INTENT_JOIN)
 		join_step(r);
-	} else if (c->kind == RING_INTENT_EXTEND) {
-		if (ring_own_settled(r) && (ring_serving(r) || c->bound == ring_self(r)))
-			ring_take(r);
-	} else if (r->ask.who) {
+	else if (c->kind == RING_INTENT_EXTEND && ring_own_settled(r) && (ring_serving(r) || c->bound == ring_self(r)))
+		ring_take(r);
+	if (r->ask.who)
 		ask_progress(r);
-	} else if (!ring_alone(r) && (r->now >= r->grant_end || r->left_gone)) {
-		reclaim_start(r);
-	} else if (!ring_alone(r)) {
-		ring_wake(r, r->grant_end);
+	else if (c->kind != RING_INTENT_JOIN && ring_left_id(r) != ring_self(r)) {
+		if (r->now >= r->grant_end || r->left_gone)
+			reclaim_start(r);
+		else
+			ring_wake(r, r->grant_end);
 	}
 	if (!c->kind && !r->ask.who) {
 		if (r->leave_wanted)
@@ -222,8 +274,6 @@ static enum ring_why leave_judge(struct ring *r, const struct contact *from)
 		return RING_WHY_ELSEWHERE;
 	if (r->change.kind == RING_INTENT_EXTEND)
 		return RING_WHY_BUSY;
-	if (r->change.kind == RING_INTENT_JOIN && !r->change.granted)
-		return RING_WHY_BUSY;
 	return RING_WHY_NONE;
 }
 
@@ -242,20 +292,19 @@ void ring_on_leave(struct ring *r, const struct contact *from, const struct ring
 	if (!why && n && !ring_serving(r) && m->records[0].lo != ring_self(r))
 		why = RING_WHY_NO_LEASE;
 	if (why) {
-		if (why == RING_WHY_BUSY)
-			r->hold_joins_us = r->now + r->lease / 8;
 		ring_refuse(r, from, m, why, why == RING_WHY_ELSEWHERE ? r->left : NULL, r->lease / 64);
 		return;
 	}
 	if (!n || m->records[0].intent || (r->log_n && r->log[0].life && r->log[0].life != m->life))
 		return;
 	ring_join_confirmed(r);
+	ring_join_postpone(r);
 	ring_clear(r, &r->ask.who);
 	ring_preds_set(r, m->pred, m->pred_n);
+	if (r->log_n)
+		r->log[0].epoch = m->records[0].epoch;
 	n = ring_records_sound(r, m->records + 1, m->record_n - 1, m->records[0].lo);
 	ring_extend(r, CAUSE_LEAVE, m->records[0].lo, m->records + 1, n);
-	if (r->change.kind == RING_INTENT_EXTEND)
-		r->change.epoch = m->records[0].epoch;
 }
 
 /* ---- leave: the leaver's side ---- */
@@ -297,24 +346,25 @@ void ring_leave_start(struct ring *r)
 
 void ring_leave_progress(struct ring *r)
 {
-	bool nobody = r->leave_refused == (UINT64_C(1) << r->succ_n) - 1;
+	bool leaving = r->state == RING_LEAVING, nobody = leaving && r->leave_refused == (UINT64_C(1) << r->succ_n) - 1;
+	if (!leaving && !(r->state == RING_IN && r->leave_wanted))
+		return;
+	ring_wake(r, r->leave_deadline);
 	if (r->now >= r->leave_deadline || (nobody && r->now + r->lease * 3 / 2 >= r->leave_deadline)) {
-		left(r);
+		left(r); /* without a handover: to the others it is a crash */
 		return;
 	}
+	if (!leaving)
+		return;
 	if (r->succ_n && r->now >= r->leave_next_us) {
 		struct ring_record out[RING_RECORDS_MAX];
-		struct ring_message m = {.kind = RING_LEAVE, .records = out, .pred = r->pred, .pred_n = r->pred_n};
+		struct ring_message m = {.kind = RING_LEAVE, .serial = r->serial, .records = out, .pred = r->pred,
+			.pred_n = r->pred_n};
 		m.record_n = ring_log_export(r, out);
-		if (m.record_n <= r->log_n) { /* what is never passed on in a log goes along here */
-			m.record_n = 1 + r->log_n;
-			memcpy(out + 1, r->log, r->log_n * sizeof *out);
-		}
 		r->leave_next_us = r->now + r->lease / 32;
-		ring_send(r, r->succ[r->leave_at % r->succ_n], &m);
+		ring_send(r, r->succ[r->leave_at], &m);
 	}
 	ring_wake(r, r->leave_next_us);
-	ring_wake(r, r->leave_deadline);
 }
 
 void ring_on_leave_ack(struct ring *r, const struct contact *from)
@@ -330,27 +380,33 @@ void ring_on_leave_ack(struct ring *r, const struct contact *from)
 
 void ring_on_leave_refused(struct ring *r, const struct contact *from, const struct ring_message *m)
 {
-	if (r->state != RING_LEAVING || !r->succ_n || r->succ[r->leave_at % r->succ_n]->id != from->id)
+	if (r->state != RING_LEAVING || !r->succ_n || r->succ[r->leave_at]->id != from->id)
 		return;
-	unsigned at = r->leave_at % r->succ_n;
+	unsigned at = r->leave_at;
 	r->leave_next_us = r->now + ((uint64_t)m->ms * 1000 < r->lease ? (uint64_t)m->ms * 1000 : r->lease);
 	switch (m->why) {
 	case RING_WHY_ELSEWHERE:
 		if (m->who && ids_in_oo(m->who->id, ring_self(r), from->id, r->cfg.mask) && ring_succ_insert(r, m->who)) {
 			r->leave_refused = 0;
-			for (r->leave_at = 0; r->succ[r->leave_at]->id != m->who->id;)
-				r->leave_at++;
+			for (at = 0; r->succ[at]->id != m->who->id;)
+				at++;
+			r->leave_at = at;
 		}
 		break;
 	case RING_WHY_LEAVING:
 	case RING_WHY_NOT_MEMBER:
-		r->leave_refused |= UINT64_C(1) << at;
-		r->leave_at = (at + 1) % r->succ_n;
-		if (r->leave_at)
-			r->leave_next_us = r->now;
+		ring_leave_next(r, at);
 		break;
 	default: break;
 	}
+}
+
+/* This one will not take over: the next. */
+void ring_leave_next(struct ring *r, unsigned at)
+{
+	r->leave_refused |= UINT64_C(1) << at;
+	r->leave_at = (at + 1) % r->succ_n;
+	r->leave_next_us = r->leave_at ? r->now : r->now + r->lease / 32;
 }
 
 /* ---- trouble: R-FORCE ---- */
@@ -366,7 +422,7 @@ static void force_alone(struct ring *r)
 /* The left neighbour is silent, and nobody told us its bound. */
 static void orphan_progress(struct ring *r)
 {
-	if (r->log_n || r->change.kind || r->now < r->grant_end) {
+	if (r->log_n || r->change.kind == RING_INTENT_JOIN || ring_left_id(r) == ring_self(r) || r->now < r->grant_end) {
 		r->orphan_us = 0;
 		return;
 	}

@@ -59,6 +59,12 @@ struct ring_record {
 	uint64_t bound;               /* EXTEND: it may own (bound, who] already */
 };
 
+/* Whose record comes next in a log: what it owns ends there, or is about to. */
+static inline uint64_t ring_record_next(const struct ring_record *rec)
+{
+	return rec->intent == RING_INTENT_EXTEND ? rec->bound : rec->lo;
+}
+
 struct ring_settled {
 	uint64_t id, version;
 };

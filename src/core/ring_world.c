@@ -7,7 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum event_kind { EV_MESSAGE, EV_ROUTED, EV_LOST, EV_RESUME };
+#include "p2ps.h"
+
+enum event_kind { EV_MESSAGE, EV_ROUTED, EV_LOST, EV_RESUME, EV_REJOIN };
 
 struct world_event {
 	uint64_t at, seq;
@@ -128,10 +130,11 @@ static unsigned listener(const struct world *w, const struct contact *c)
 
 unsigned world_find(const struct world *w, uint64_t id)
 {
+	unsigned found = WORLD_MAX;
 	for (unsigned i = w->n; i-- > 0;)
-		if (w->p[i].alive && w->p[i].self.id == id)
-			return i;
-	return WORLD_MAX;
+		if (w->p[i].alive && w->p[i].self.id == id && (found == WORLD_MAX || ring_state(w->p[i].ring) == RING_IN))
+			found = i;
+	return found;
 }
 
 /* ---- links ---- */
@@ -246,7 +249,12 @@ static void on_note(void *ctx, enum ring_note what, int err)
 		(unsigned long long)hi, ring_serving(p->ring) ? "serves" : "-");
 	switch (what) {
 	case RING_NOTE_JOINED: p->joined++; break;
-	case RING_NOTE_JOIN_FAILED: p->failed++, p->err = err; break;
+	case RING_NOTE_JOIN_FAILED:
+		p->failed++;
+		p->err = err;
+		if (err != P2PS_EID_TAKEN && err != P2PS_ENET_FULL && p->w->rejoin)
+			heap_push(p->w, event_new(p->w, EV_REJOIN, 100000, p->index, p->index));
+		break;
 	case RING_NOTE_LEFT: p->left++; break;
 	case RING_NOTE_FORCED: p->forced++; break;
 	case RING_NOTE_ALONE: p->alone++; break;
@@ -337,9 +345,10 @@ static void check_single(struct world *w, unsigned i)
 }
 
 /* I2: what the right neighbour remembers of s is no more than s owns, but for an open intent. */
-static void check_log(struct world *w, const struct ring *s, const struct ring *t)
+static void check_log(struct world *w, unsigned left, unsigned right)
 {
-	if (s->state != RING_IN || t->state != RING_IN || t->lo != ring_self(s) || !t->log_n || t->log[0].life != s->life ||
+	const struct ring *s = w->p[left].ring, *t = w->p[right].ring;
+	if (!serves_now(w, right) || s->state != RING_IN || t->state != RING_IN || t->lo != ring_self(s) || !t->log_n || t->log[0].life != s->life ||
 	    t->log[0].who->incarnation != s->self->incarnation || epoch_cmp(s->epoch, t->epoch))
 		return;
 	const struct ring_record *rec = &t->log[0];
@@ -374,8 +383,8 @@ static void check(struct world *w, unsigned i)
 	check_acceptors(w, i);
 	for (unsigned j = 0; j < w->n; j++)
 		if (j != i && w->p[j].alive) {
-			check_log(w, r, w->p[j].ring);
-			check_log(w, w->p[j].ring, r);
+			check_log(w, i, j);
+			check_log(w, j, i);
 		}
 	bool serves = serves_now(w, i);
 	w->p[i].served_since = serves ? (w->p[i].served_since ? w->p[i].served_since : w->now) : 0;
@@ -384,6 +393,17 @@ static void check(struct world *w, unsigned i)
 /* ---- time ---- */
 
 static void step(struct world *w, unsigned i) { ring_step(w->p[i].ring, world_clock(w, i)); }
+
+/* As a node does: through another member. */
+static void rejoin(struct world *w, unsigned i)
+{
+	unsigned via = (unsigned)rng_below(&w->rng, w->n);
+	for (unsigned k = 0; k < w->n; k++, via = (via + 1) % w->n)
+		if (via != i && w->p[via].alive && ring_state(w->p[via].ring) == RING_IN)
+			break;
+	if (via != i && ring_state(w->p[i].ring) == RING_OUT)
+		ring_join(w->p[i].ring, &w->p[via].self, world_clock(w, i) + 30000000);
+}
 
 static void happen(struct world *w, struct world_event *e)
 {
@@ -394,6 +414,8 @@ static void happen(struct world *w, struct world_event *e)
 	step(w, e->to);
 	if (e->kind == EV_LOST) {
 		ring_lost(p->ring, e->id, e->refused);
+	} else if (e->kind == EV_REJOIN) {
+		rejoin(w, e->to);
 	} else {
 		if (ring_wire_decode(&m, &w->arena, e->bytes.p, e->bytes.len))
 			broken(w, "a message of ours does not decode");
@@ -457,32 +479,30 @@ static uint64_t next_timer(const struct world *w, unsigned *who)
 
 static bool advance(struct world *w, uint64_t until)
 {
-	unsigned who = 0, spins = 0;
-	for (;;) {
-		uint64_t timer = next_timer(w, &who), event = w->heap_n ? w->heap[0]->at : UINT64_MAX;
-		uint64_t at = timer < event ? timer : event;
-		if (at > until || w->broken) {
-			w->now = w->broken ? w->now : until;
-			return false;
-		}
-		spins = at > w->now ? 0 : spins + 1;
-		if (spins > 20000) {
-			broken(w, "the world spins");
-			return false;
-		}
-		w->now = at > w->now ? at : w->now;
-		if (event <= timer) {
-			dispatch(w, heap_pop(w));
-		} else {
-			step(w, who);
-			if (ring_deadline(w->p[who].ring) <= world_clock(w, who))
-				ring_timer(w->p[who].ring);
-			else
-				w->now++; /* clocks with drift: not quite there yet */
-			check(w, who);
-		}
-		return true;
+	unsigned who = 0;
+	uint64_t timer = next_timer(w, &who), event = w->heap_n ? w->heap[0]->at : UINT64_MAX;
+	uint64_t at = timer < event ? timer : event;
+	if (at > until || w->broken) {
+		w->now = w->broken ? w->now : until;
+		return false;
 	}
+	w->spins = at > w->now + 1 ? 0 : w->spins + 1;
+	if (w->spins > 5000) {
+		broken(w, "the world spins around %llu", (unsigned long long)w->p[who].self.id);
+		return false;
+	}
+	w->now = at > w->now ? at : w->now;
+	if (event <= timer) {
+		dispatch(w, heap_pop(w));
+	} else {
+		step(w, who);
+		if (ring_deadline(w->p[who].ring) <= world_clock(w, who))
+			ring_timer(w->p[who].ring);
+		else
+			w->now++; /* clocks with drift: not quite there yet */
+		check(w, who);
+	}
+	return true;
 }
 
 void world_run(struct world *w, uint64_t for_us)
@@ -498,6 +518,46 @@ bool world_run_until(struct world *w, bool (*done)(struct world *w), uint64_t at
 		if (!advance(w, until))
 			return done(w);
 	return true;
+}
+
+/* Who is on the largest ring, going from bound to bound. */
+static void largest(const struct world *w, bool on[WORLD_MAX])
+{
+	unsigned best = 0;
+	for (unsigned i = 0; i < w->n; i++) {
+		bool seen[WORLD_MAX] = {false};
+		unsigned n = 0, k = i;
+		for (; k != WORLD_MAX && w->p[k].alive && ring_state(w->p[k].ring) == RING_IN && !seen[k]; n++) {
+			seen[k] = true;
+			k = world_find(w, w->p[k].ring->lo);
+		}
+		if (k == i && n > best) {
+			best = n;
+			memcpy(on, seen, sizeof seen);
+		}
+	}
+}
+
+/* What merging does in a node: whoever is not on the largest ring leaves its own and joins that one. */
+bool world_merge(struct world *w)
+{
+	bool on[WORLD_MAX] = {false}, any = false;
+	unsigned via = 0;
+	largest(w, on);
+	while (via < w->n && !on[via])
+		via++;
+	if (via == w->n)
+		return false;
+	for (unsigned i = 0; i < w->n; i++) {
+		if (!w->p[i].alive || w->p[i].paused || on[i] || ring_state(w->p[i].ring) != RING_IN)
+			continue;
+		any = true;
+		world_leave(w, i);
+		world_run(w, 100000);
+		ring_reset(w->p[i].ring);
+		world_join(w, i, via, 30000000);
+	}
+	return any;
 }
 
 /* ---- what happens to processes ---- */
@@ -607,7 +667,7 @@ const char *world_why(const struct world *w)
 		unsigned k = before(w, i);
 		const struct ring *s = w->p[k].ring;
 		const char *what = NULL;
-		if (t->state == RING_JOINING)
+		if (t->state == RING_JOINING && world_members(w))
 			what = "joins for ever";
 		else if (t->state == RING_LEAVING)
 			what = "leaves for ever";

@@ -46,10 +46,10 @@ struct world {
 	void *filter_ctx;
 	char trace[WORLD_TRACE]; /* "1>2 join, 2>1 grant, ..." while `tracing` */
 	unsigned trace_n;
-	bool tracing, verbose;
+	bool tracing, verbose, rejoin;
 	const char *broken;      /* the first invariant that was found broken */
 	char broken_text[256];
-	uint64_t events;
+	uint64_t events, spins;
 };
 
 void world_init(struct world *w, uint64_t seed);
@@ -71,6 +71,7 @@ unsigned world_find(const struct world *w, uint64_t id); /* the living process w
 unsigned world_members(const struct world *w);           /* living, IN */
 unsigned world_rings(const struct world *w);             /* of how many rings, going by bounds */
 bool world_served(const struct world *w, uint64_t key);  /* by somebody who runs */
+bool world_merge(struct world *w);
 bool world_quiet(struct world *w); /* I4: one perfect ring of all living members, everything logged, all served */
 const char *world_why(const struct world *w);            /* what world_quiet did not like */
 uint64_t world_clock(const struct world *w, unsigned i); /* its own clock */
