@@ -413,13 +413,17 @@ void mate_dial_failed(struct com *c, struct mate *m, enum link_class class, int 
 	}
 	if (m->up[LINK_CONTROL] || m->dial[LINK_CONTROL] || m->closing || m->failing || !m->want)
 		return;
+	m->doubt |= err == P2PS_ETIMEOUT;
 	if (elsewhere(err) && point_at(m, m->point + 1u, &point)) {
 		m->point++;
 		m->dial_at_us = 0;
 		mate_dial(c, m);
 		return;
 	}
+	if (m->doubt && err == P2PS_EUNREACHABLE) /* refused here, but silent elsewhere: it may be alive */
+		err = P2PS_ETIMEOUT;
 	m->point = 0;
+	m->doubt = false;
 	mate_backoff(c, m);
 	if (err == P2PS_EEXISTS && m->fails < 3) /* the peer has a link that we know nothing of (any more): soon it will not */
 		mate_dial(c, m);

@@ -5,7 +5,7 @@
  * Hooks are called from com_event() and com_timer() only, never from within another call. peer_up and the peer_down
  * that ends it alternate; a peer_down without peer_up says that a connection could not be made. After a peer_down COM
  * does not dial by itself, whatever is held: core decides, with com_connect(). Dialling a peer again after a failure
- * waits for a back-off with jitter (0.2 s at first, 30 s at most); a newer contact, or the peer's own hello, ends it.
+ * waits for a back-off with jitter (0.2 s at first, 8 s at most); a newer contact, or the peer's own hello, ends it.
  *
  * Frames of one class arrive in order while the peer is up. At most one link of each class exists per peer: of two
  * that are dialled at once the one dialled by the smaller device key is kept, before anything is sent on the other. A
@@ -90,7 +90,8 @@ struct com_hooks {
 	void *ctx;
 	void (*peer_up)(void *ctx, struct peer *p);
 	/* The last control link is gone, or could not be made. The peer is forgotten after the call unless held.
-	 * err: 0 closed because nobody used it; P2PS_EUNREACHABLE refused or no way there; P2PS_ETIMEOUT silence;
+	 * err: 0 closed because nobody used it; P2PS_EUNREACHABLE every access point refused, or another node lives
+	 * there; P2PS_ETIMEOUT one of them was silent, or the link is;
 	 * P2PS_ECLOSED; what the peer said in its BYE (P2PS_EBUSY, EID_TAKEN, EOTHER_NETWORK, ENOT_MEMBER ...). */
 	void (*peer_down)(void *ctx, struct peer *p, int err);
 	void (*frame)(void *ctx, struct peer *p, const struct frame *f); /* every type com does not handle itself */

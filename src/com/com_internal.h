@@ -10,7 +10,7 @@
 #define COM_PROBE_US 1500000u        /* an old link must prove within this that it is alive */
 #define COM_CLOSING_US 5000000u      /* the peer must close a link within this after we said that we are done */
 #define COM_BACKOFF_MIN_US 200000u
-#define COM_BACKOFF_MAX_US 30000000u
+#define COM_BACKOFF_MAX_US 8000000u
 #define COM_STABLE_US 1000000u       /* a link that lived less counts as a failed dial */
 #define COM_REDIRECTS_MAX 3u
 
@@ -81,6 +81,7 @@ struct mate {
 	int16_t fail;
 	uint8_t fails, bulk_fails;
 	uint8_t point;     /* which access point is tried */
+	bool doubt;        /* an access point that was tried did not answer at all */
 	bool full;         /* com_send refused a frame while connecting */
 	struct link *up[2], *dial[2];
 	struct link *closing; /* the former control link, being closed without loss */

@@ -470,7 +470,7 @@ static inline void connect_step(struct world *w, struct conn *c)
 	if (w->silent[from][to])
 		return;
 	unsigned i = (unsigned)from * 64 + (c->end[0].number & 63); /* the same in every schedule */
-	char remote[2][64];
+	char remote[2][32];
 	snprintf(remote[0], sizeof remote[0], "10.0.0.%d:4000", to + 1);
 	snprintf(remote[1], sizeof remote[1], "10.0.0.%d:%u", from + 1, 50000 + i);
 	c->end[1] = (struct end){.node = to, .number = 1000 + i, .incarnation = w->node[to].starts};

@@ -122,7 +122,7 @@ static int dial_check(const struct com *c, const struct link *l, const char **te
 		return P2PS_EEXISTS;
 	}
 	if (l->mate && contact_key_known(&l->mate->p.c) && memcmp(l->key, l->mate->p.c.key, sizeof l->key))
-		return P2PS_EFINGERPRINT;
+		return P2PS_EUNREACHABLE; /* another node lives there now */
 	if (!l->dial || !l->dial->has_fingerprint)
 		return 0;
 	com_fingerprint(c->cfg.crypto, l->key, fp);
@@ -209,7 +209,7 @@ static void link_up(struct com *c, struct link *l, struct mate *m)
 	m->p.state = PEER_UP;
 	m->p.inbound = l->inbound;
 	m->p.up_since_us = m->p.last_heard_us = c->now_us;
-	m->want = false;
+	m->want = m->doubt = false;
 	m->point = 0;
 	m->dial_at_us = 0;
 	if (mate_held(m) && !l->told)
