@@ -11,6 +11,60 @@ void pool_init(struct pool *p, size_t cap)
 	atomic_init(&p->refused, 0);
 	p->cap = cap;
 	p->fail_after = 0;
+	p->spares = NULL;
+}
+
+/* ---- spares: a few slots per size, filled and emptied by exchange, so that any thread may do either ---- */
+static struct pool_spares *spares_for(const struct pool *p, size_t n)
+{
+	for (unsigned i = 0; p->spares && i < POOL_SPARE_SIZES; i++)
+		if (p->spares[i].size == n)
+			return &p->spares[i];
+	return NULL;
+}
+
+static void *spare_take(struct pool_spares *s)
+{
+	unsigned at = atomic_load_explicit(&s->next, memory_order_relaxed);
+	for (unsigned i = 0; i < POOL_SPARES; i++) {
+		_Atomic(void *) *slot = &s->slot[(at - 1 - i) % POOL_SPARES];
+		void *m = atomic_load_explicit(slot, memory_order_relaxed) ? atomic_exchange_explicit(slot, NULL, memory_order_acquire) : NULL;
+		if (m) {
+			atomic_store_explicit(&s->next, (at - 1 - i) % POOL_SPARES, memory_order_relaxed);
+			return m;
+		}
+	}
+	return NULL;
+}
+
+static bool spare_keep(struct pool_spares *s, void *m)
+{
+	unsigned at = atomic_load_explicit(&s->next, memory_order_relaxed);
+	for (unsigned i = 0; i < POOL_SPARES; i++) {
+		_Atomic(void *) *slot = &s->slot[(at + i) % POOL_SPARES];
+		void *none = NULL;
+		if (!atomic_load_explicit(slot, memory_order_relaxed) &&
+		    atomic_compare_exchange_strong_explicit(slot, &none, m, memory_order_release, memory_order_relaxed)) {
+			atomic_store_explicit(&s->next, (at + i + 1) % POOL_SPARES, memory_order_relaxed);
+			return true;
+		}
+	}
+	return false;
+}
+
+void pool_spares(struct pool *p, struct pool_spares *mem, const size_t sizes[POOL_SPARE_SIZES])
+{
+	memset(mem, 0, POOL_SPARE_SIZES * sizeof *mem);
+	for (unsigned i = 0; i < POOL_SPARE_SIZES; i++)
+		mem[i].size = sizes[i];
+	p->spares = mem;
+}
+
+void pool_spares_drop(struct pool *p)
+{
+	for (unsigned i = 0; p->spares && i < POOL_SPARE_SIZES; i++)
+		for (unsigned k = 0; k < POOL_SPARES; k++)
+			free(atomic_exchange(&p->spares[i].slot[k], NULL));
 }
 
 static bool pool_take(struct pool *p, size_t n)
@@ -44,7 +98,10 @@ void *pool_alloc_raw(struct pool *p, size_t n)
 {
 	if (!pool_take(p, n))
 		return NULL;
-	void *m = malloc(n ? n : 1);
+	struct pool_spares *s = spares_for(p, n);
+	void *m = s ? spare_take(s) : NULL;
+	if (!m)
+		m = malloc(n ? n : 1);
 	if (!m)
 		pool_give(p, n);
 	return m;
@@ -69,8 +126,10 @@ void pool_free(struct pool *p, void *ptr, size_t n)
 {
 	if (!ptr)
 		return;
-	free(ptr);
 	pool_give(p, n);
+	struct pool_spares *s = spares_for(p, n);
+	if (!s || !spare_keep(s, ptr))
+		free(ptr);
 }
 
 char *pool_strdup(struct pool *p, const char *s)

@@ -56,6 +56,7 @@ bool api_utf8(const uint8_t *p, size_t n);
 /* ---- what outlives a node: the pool that message buffers are taken from ---- */
 struct home {
 	struct pool pool;
+	struct pool_spares spares[POOL_SPARE_SIZES];
 	atomic_uint refs;
 };
 void home_drop(struct home *h);

@@ -12,8 +12,10 @@
 
 void home_drop(struct home *h)
 {
-	if (atomic_fetch_sub_explicit(&h->refs, 1, memory_order_acq_rel) == 1)
-		free(h);
+	if (atomic_fetch_sub_explicit(&h->refs, 1, memory_order_acq_rel) != 1)
+		return;
+	pool_spares_drop(&h->pool);
+	free(h);
 }
 
 /* ---- hooks, in the node's thread ---- */
@@ -111,6 +113,7 @@ static int make(enum host_mode mode, const p2ps_config *config, const char *join
 		return api_fail(P2PS_ENOMEM, "out of memory");
 	api_config_fill(config, &cfg, &n->events_max);
 	pool_init(&n->home->pool, cfg.memory_bytes);
+	host_pool_spares(&n->home->pool, n->home->spares);
 	cfg.pool = &n->home->pool;
 	n->budget = cfg.send_bytes;
 	cfg.hooks = (struct host_hooks){n, api_on_deliver, api_on_emit, api_on_log, api_on_settled, on_joined, on_stopped};

@@ -83,7 +83,12 @@ void api_on_settled(void *ctx, uint32_t messages, uint64_t bytes, uint32_t faile
 }
 
 /* ---- in the program's ---- */
-static struct buf *entry_buf(p2ps_node *n, uint32_t room) { return buf_new(&n->home->pool, BUF_HEADROOM + room); }
+/* Large ones are all of one size, of which the pool keeps spares. */
+static struct buf *entry_buf(p2ps_node *n, uint32_t room)
+{
+	uint32_t size = BUF_HEADROOM + room;
+	return buf_new(&n->home->pool, size > HOST_BATCH / 4 && size < HOST_BATCH ? HOST_BATCH : size);
+}
 
 static void put_entry(uint8_t *at, const void *data, uint32_t len)
 {

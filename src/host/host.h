@@ -69,6 +69,10 @@ struct host_config {
 };
 #define HOST_NO_FAULTS UINT32_MAX
 
+/* What a pool given in `pool` keeps for a node's large buffers: the size of read buffers, and of HOST_BATCH bytes. */
+#define HOST_BATCH (4u + 65536u + 192u)
+void host_pool_spares(struct pool *p, struct pool_spares mem[POOL_SPARE_SIZES]);
+
 /* Opens the directory, takes its lock, binds the listeners, starts the thread. Never waits for the network: the end of
  * a join comes through the hooks. On failure NULL, *err and a sentence in why. */
 struct host *host_start(const struct host_config *cfg, int *err, char *why, size_t why_size);

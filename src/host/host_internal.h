@@ -31,6 +31,7 @@ struct host {
 	struct links *links;
 	struct tls_context *tls;
 	struct pool own_pool, *pool;
+	struct pool_spares spares[POOL_SPARE_SIZES];
 	struct node *node;
 	struct door *door;
 	struct dir *dir;

@@ -24,9 +24,9 @@
 #include "p2ps.h"
 
 #define COPY_MAX 4096u         /* bodies up to this are copied next to others */
-#define READ_CAP (96u << 10)   /* of a read buffer */
 #define ROOM_STEP (256u << 10) /* the node is told at least this often how much left */
 #define SWEEP_MS 200
+#define COOL_SWEEPS 5          /* a link unused for so many gives its buffers back */
 #define ACCEPT_TURN 16
 
 enum link_state {
@@ -56,6 +56,7 @@ struct link {
 	struct buf *in;
 	uint32_t in_start, in_end;
 	uint32_t number;
+	uint32_t warm;                /* sweeps to go until it is idle; 0: it is */
 	int fd, poll_events, err;
 	enum link_state state;
 	enum link_class class;
@@ -83,6 +84,7 @@ struct links {
 	uint32_t next_inbound;
 	unsigned alive;    /* links with an open handle */
 	unsigned timed;    /* links with a deadline */
+	unsigned warm;     /* links in use lately */
 	bool sweeping, stopping;
 	struct links_counters n;
 };
@@ -158,6 +160,8 @@ static void link_destroy(struct link *k)
 	map_del(&l->by_number, k->number);
 	set_deadline(k, UINT64_MAX);
 	out_clear(k);
+	l->warm -= k->warm != 0;
+	k->warm = 0;
 	buf_unref(k->in);
 	k->in = NULL;
 	tls_free(&k->tls);
@@ -243,6 +247,24 @@ static bool link_watch(struct link *k, int events)
 	k->poll_events = 0;
 	link_poll(k, events);
 	return true;
+}
+
+/* In use: its buffers stay for a while. */
+static void keep_warm(struct link *k)
+{
+	if (!k->warm) {
+		k->l->warm++;
+		start_sweeping(k->l);
+	}
+	k->warm = COOL_SWEEPS;
+}
+
+static void cool(struct link *k)
+{
+	if (k->warm && !--k->warm) {
+		k->l->warm--;
+		tls_rest(&k->tls);
+	}
 }
 
 static void mark_dirty(struct link *k)
@@ -331,7 +353,14 @@ void links_send(struct links *l, struct action_send *s)
 		memcpy(body.buf->data + (body.p - body.buf->data), s->head, s->head_len);
 		ok = out_push(k, body);
 	} else if (body.buf) {
-		ok = out_copy(k, s->head, s->head_len) && out_push(k, body);
+		/* Held by others, too: its beginning is copied behind the head, to fill one record. */
+		ok = out_copy(k, s->head, s->head_len);
+		uint32_t staged = ok ? k->out[(k->out_head + k->out_count - 1) & (k->out_cap - 1)].len : 0;
+		uint32_t part = TLS_RECORD - staged < body.len ? TLS_RECORD - staged : body.len - 1;
+		ok = ok && (!part || out_copy(k, body.p, part));
+		body.p += part;
+		body.len -= part;
+		ok = ok && out_push(k, body);
 	} else {
 		for (uint32_t at = 0; ok && at < body.len; at += COPY_MAX)
 			ok = (at || out_copy(k, s->head, s->head_len)) &&
@@ -377,6 +406,7 @@ static void wait_for_end(struct link *k);
 
 static void link_flush(struct link *k)
 {
+	keep_warm(k);
 	uint64_t stop_at = k->written + LINK_WRITE_TURN;
 	int rc = tls_flush(&k->tls);
 	while (rc == 1 && k->out_count && k->written < stop_at) {
@@ -410,7 +440,7 @@ static void link_flush(struct link *k)
 static bool in_room(struct link *k)
 {
 	struct links *l = k->l;
-	uint32_t have = k->in_end - k->in_start, want = READ_CAP;
+	uint32_t have = k->in_end - k->in_start, want = LINK_READ_CAP;
 	if (k->in && !have && atomic_load_explicit(&k->in->refs, memory_order_acquire) == 1)
 		k->in_start = k->in_end = 0;
 	if (k->in) {
@@ -485,6 +515,7 @@ static void in_trim(struct link *k)
 static void link_read(struct link *k)
 {
 	uint32_t left = LINK_READ_TURN;
+	keep_warm(k);
 	while (k->state == LINK_IS_UP) {
 		if (left == 0 || !in_room(k)) {
 			mark_again(k);
@@ -862,9 +893,13 @@ static void on_sweep(uv_timer_t *t)
 {
 	struct links *l = t->data;
 	uint64_t now = loop_boot_us();
-	for (struct link *k = l->first; k && l->timed; k = k->next)
+	for (struct link *k = l->first; k && (l->timed || l->warm); k = k->next) {
 		if (k->deadline_us <= now && k->state != LINK_DEAD)
 			link_fail(k, P2PS_ETIMEOUT);
+		cool(k);
+	}
+	if (!l->warm)
+		pool_spares_drop(l->cfg.pool);
 	bool paused = false;
 	for (unsigned i = 0; i < l->listener_count; i++) {
 		struct listener *li = &l->listeners[i];
@@ -873,7 +908,7 @@ static void on_sweep(uv_timer_t *t)
 		li->paused = paused;
 	}
 	links_tell(l);
-	if (!l->timed && !paused) {
+	if (!l->timed && !l->warm && !paused) {
 		uv_timer_stop(&l->sweep);
 		l->sweeping = false;
 	}

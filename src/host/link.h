@@ -21,6 +21,7 @@
 #define LINK_READ_TURN (256u << 10)        /* bytes read from one link before the others get their turn */
 #define LINK_WRITE_TURN (512u << 10)
 #define LINK_LISTENERS_MAX 8
+#define LINK_READ_CAP (96u << 10)          /* of a read buffer */
 
 /* Written by the node's thread only, read by any. */
 struct links_counters {

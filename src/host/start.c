@@ -544,10 +544,16 @@ static void host_clear(struct host *h)
 	map_free(&h->pending);
 	dir_close(&h->dir);
 	memory_clear(&h->memory);
+	pool_spares_drop(&h->own_pool);
 	free(h->access_points);
 	pthread_mutex_destroy(&h->lock);
 	pthread_cond_destroy(&h->changed);
 	free(h);
+}
+
+void host_pool_spares(struct pool *p, struct pool_spares mem[POOL_SPARE_SIZES])
+{
+	pool_spares(p, mem, (const size_t[POOL_SPARE_SIZES]){sizeof(struct buf) + LINK_READ_CAP, sizeof(struct buf) + HOST_BATCH});
 }
 
 struct host *host_start(const struct host_config *cfg, int *err, char *why, size_t why_size)
@@ -567,6 +573,8 @@ struct host *host_start(const struct host_config *cfg, int *err, char *why, size
 	pthread_mutex_init(&h->lock, NULL);
 	pool_init(&h->own_pool, cfg->memory_bytes ? cfg->memory_bytes : (size_t)256 << 20);
 	h->pool = cfg->pool ? cfg->pool : &h->own_pool;
+	if (!cfg->pool)
+		host_pool_spares(&h->own_pool, h->spares);
 	map_init(&h->pending, h->pool);
 	h->hooks = cfg->hooks;
 	*err = start(&s);

@@ -8,6 +8,8 @@
 #include "host/tls.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/x509.h>
@@ -53,9 +55,10 @@ static int bio_read(BIO *b, char *p, int n)
 	return (int)got;
 }
 
-static ssize_t out_send(struct tls *t, const void *p, size_t n)
+static ssize_t out_send(struct tls *t, const void *p, size_t n, bool more)
 {
-	ssize_t sent = send(t->fd, p, n, MSG_NOSIGNAL);
+	ssize_t sent = send(t->fd, p, n, MSG_NOSIGNAL | (more ? MSG_MORE : 0));
+	t->corked = more;
 	if (sent < 0 && (errno == EAGAIN || errno == EINTR || errno == ENOBUFS))
 		return 0;
 	if (sent < 0) {
@@ -94,9 +97,10 @@ static int bio_write(BIO *b, const char *p, int n)
 	BIO_clear_retry_flags(b);
 	if (t->error)
 		return -1;
-	/* A full record goes to the socket as it stands; small ones wait to travel together. */
+	/* A full record goes to the socket as it stands, which keeps it until a whole packet is there or we flush; small
+	 * ones wait to travel together. */
 	if ((uint32_t)n >= TLS_RECORD && tls_unsent(t) == 0) {
-		ssize_t sent = out_send(t, p, (size_t)n);
+		ssize_t sent = out_send(t, p, (size_t)n, true);
 		if (sent < 0)
 			return -1;
 		done = (size_t)sent;
@@ -193,7 +197,7 @@ static bool context_rules(SSL_CTX *ctx)
 	SSL_CTX_set_max_cert_list(ctx, 2048);
 	SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
 	SSL_CTX_set_cert_verify_callback(ctx, judge, NULL);
-	SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+	SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
 	SSL_CTX_set_read_ahead(ctx, 1);
 	SSL_CTX_set_default_read_buffer_len(ctx, READ_AHEAD);
 	return SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION) == 1 &&
@@ -321,7 +325,7 @@ int tls_write(struct tls *t, const void *p, uint32_t n)
 int tls_flush(struct tls *t)
 {
 	while (tls_unsent(t)) {
-		ssize_t sent = out_send(t, t->out + t->out_start, tls_unsent(t));
+		ssize_t sent = out_send(t, t->out + t->out_start, tls_unsent(t), false);
 		if (sent < 0)
 			return P2PS_EIO;
 		if (sent == 0)
@@ -329,12 +333,22 @@ int tls_flush(struct tls *t)
 		t->out_start += (uint32_t)sent;
 	}
 	t->out_start = t->out_end = 0;
-	if (t->out_cap > 8192) {
-		free(t->out);
-		t->out = NULL;
-		t->out_cap = 0;
+	if (t->corked) {
+		int on = 1;
+		setsockopt(t->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on); /* pushes what the socket keeps */
+		t->corked = false;
 	}
 	return 1;
+}
+
+void tls_rest(struct tls *t)
+{
+	if (tls_unsent(t) || !t->done)
+		return;
+	free(t->out);
+	t->out = NULL;
+	t->out_start = t->out_end = t->out_cap = 0;
+	SSL_free_buffers(t->ssl); /* not when a record is half read: then another time */
 }
 
 void tls_shutdown(struct tls *t)

@@ -19,6 +19,7 @@ struct tls {
 	bool dry;       /* the socket gave less than it was asked for: nothing more there until it is readable again */
 	bool eof;       /* the peer sent its last byte */
 	bool done;      /* handshake over */
+	bool corked;    /* the socket was told that more follows, and nothing has */
 	int error;      /* errno of a failed socket call; then nothing works any more */
 	uint8_t *out;   /* ciphertext the socket has not taken yet */
 	uint32_t out_start, out_end, out_cap;
@@ -40,5 +41,6 @@ int tls_write(struct tls *t, const void *p, uint32_t n);
 /* Hands what was kept to the socket. 1: all gone; 0: the socket is full; P2PS_EIO. */
 int tls_flush(struct tls *t);
 static inline uint32_t tls_unsent(const struct tls *t) { return t->out_end - t->out_start; }
+void tls_rest(struct tls *t);     /* a link that is idle gives its buffers back until it is used again */
 void tls_shutdown(struct tls *t); /* close_notify into the unsent bytes */
 #endif
