@@ -58,9 +58,10 @@ class Node:
         self.dir = os.path.join(net.dir, name)
         self.pid = None
         self.info = None
+        self.prefix = []  # a command that runs the command elsewhere: ip netns exec NAME
 
     def run(self, *args, data=None, ok=True, as_json=True, timeout=WAIT_S):
-        cmd = [self.net.p2ps, *map(str, args), "--dir", self.dir] + (["--json"] if as_json else [])
+        cmd = [*self.prefix, self.net.p2ps, *map(str, args), "--dir", self.dir] + (["--json"] if as_json else [])
         p = subprocess.run(cmd, input=data if data is not None else b"", capture_output=True, timeout=timeout,
                            env=self.net.env, check=False)
         r = Result(p.returncode, p.stdout.decode("utf-8", "replace"), p.stderr.decode("utf-8", "replace"))
