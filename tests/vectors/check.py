@@ -467,6 +467,112 @@ def decode_correction(b):
     return out
 
 
+# ---- 8, 9: flows and casts ----
+
+
+def content(f, count, kind, entries):
+    """Content type and messages, or a part of one; `kind` are the bytes of the content type."""
+    out = {"service": f["service"]}
+    if f["service"]:
+        need(not kind)
+    else:
+        need(1 <= len(kind) <= 127 and all(0x20 <= c <= 0x7E for c in kind))
+        out["content_type"] = kind.decode()
+    if "fragment" in f["ext"]:
+        need(not f["service"] and count == 1)
+        offset, total = struct.unpack("<II", f["ext"]["fragment"])
+        need(total >= 4 and entries and offset + len(entries) <= total)
+        out["part"] = {"offset": offset, "total": total, "bytes": entries.hex()}
+        return out
+    messages, at = [], 0
+    need(count)
+    while len(messages) < count:
+        need(len(entries) - at >= 4)
+        n = int.from_bytes(entries[at:at + 4], "little")
+        need(n <= len(entries) - at - 4)
+        messages.append(entries[at + 4:at + 4 + n].hex())
+        at += 4 + n
+    need(at == len(entries))
+    out["messages"] = messages
+    return out
+
+
+def ack(following, block, hint=0):
+    messages, size, rnd, status, flags = struct.unpack("<IIHBB", block)
+    need(status <= 5)
+    out = {"next": str(following), "room_messages": messages, "room_bytes": size, "round": rnd, "status": status, "flags": flags}
+    if hint:
+        out["hint"] = str(hint)
+    return out
+
+
+def decode_data(b):
+    f = frame(b)
+    body = f["body"]
+    need(f["type"] == 48 and len(body) >= 13)
+    flags, kind, rnd, count, back, n = struct.unpack("<BBHIIB", body[:13])
+    body = body[13:]
+    need(kind <= 5 and back <= f["sequence"] and f["sequence"] + count <= U64)
+    out = {"src": str(f["src"]), "key" if f["flags"] & KEY else "dst": str(f["dst"]), "sequence": str(f["sequence"]), "flags": flags,
+           "kind": kind, "round": rnd, "count": count, "back": back}
+    if flags & 2:
+        need(len(body) >= 20)
+        out["ack"] = ack(int.from_bytes(body[:8], "little"), body[8:20])
+        body = body[20:]
+    need(len(body) >= n)
+    out.update(content(f, count, body[:n], body[n:]))
+    return out
+
+
+def decode_data_ack(b):
+    f = frame(b)
+    need(f["type"] == 49 and len(f["body"]) == 20)
+    return ack(f["sequence"], f["body"][:12], int.from_bytes(f["body"][12:], "little"))
+
+
+LIST, LIST_KEYS, ALL, SUCC, CHUNK = 2, 3, 4, 5, 61440
+
+
+def decode_cast(b):
+    f = frame(b)
+    body = f["body"]
+    need(f["type"] == 50 and len(body) >= 28)
+    mode, flags, n, _, count, budget, targets, token, limit, back = struct.unpack("<BBBBIHHIIQ", body[:28])
+    body = body[28:]
+    need(len(body) >= n + 8 * targets and f["src"])
+    if mode in (LIST, LIST_KEYS):
+        need(1 <= targets <= 4096)
+    else:
+        need(mode in (ALL, SUCC) and not targets and "interval" in f["ext"] and (mode == ALL or limit))
+    out = {"origin": str(f["src"]), "incarnation": str(f["incarnation"]), "sequence": str(f["sequence"]), "dst": str(f["dst"]),
+           "hops": f["hops"], "mode": mode, "flags": flags, "count": count, "budget": budget, "token": token, "limit": limit,
+           "back": str(back), "targets": u64s(body[n:n + 8 * targets])}
+    if "interval" in f["ext"]:
+        out["end"] = str(int.from_bytes(f["ext"]["interval"], "little"))
+    out.update(content(f, count, body[:n], body[n + 8 * targets:]))
+    if "part" in out:
+        p = out["part"]
+        need(p["offset"] % CHUNK == 0 and len(p["bytes"]) // 2 == min(CHUNK, p["total"] - p["offset"]) and p["total"] <= (1 << 20) + 4)
+        need(f["sequence"] > p["offset"] // CHUNK)
+    return out
+
+
+def decode_cast_ack(b):
+    out = []
+    while b:
+        need(len(b) >= 36)
+        token, flags, n, delivered, refused, unknown, lo, last = struct.unpack("<IHHIIIQQ", b[:36])
+        need(len(b) >= 36 + 9 * n)
+        outcomes = [struct.unpack("<QB", b[36 + 9 * i:45 + 9 * i]) for i in range(n)]
+        out.append({"token": token, "flags": flags, "delivered": delivered, "refused": refused, "unknown": unknown, "lo": str(lo),
+                    "last": str(last), "outcomes": [[str(i), -c if c <= -LAST_ERROR else ERRORS["EUNKNOWN_OUTCOME"]] for i, c in outcomes]})
+        b = b[36 + 9 * n:]
+    return out
+
+
+# ---- 7 again: where to next ----
+
+
 def route(v):
     mask = (1 << v["bits"]) - 1
     self, lo, key, flags = int(v["self"]), int(v["lo"]), int(v["key"]), v["flags"]

@@ -18,5 +18,9 @@ const struct vectors_file vectors_files[] = {
 	{"lookup_reply", "Bodies of LOOKUP_REPLY (PROTOCOL 7.2)", make_lookup_replies, describe_lookup_reply},
 	{"correction", "Bodies of CORRECTION (PROTOCOL 7.3)", make_corrections, describe_correction},
 	{"table", "Tango's offsets, points of tables, the floor and its hysteresis (PROTOCOL 7.4)", make_tango, NULL},
+	{"data", "DATA frames (PROTOCOL 8.2)", make_data, describe_data},
+	{"data_ack", "DATA_ACK frames (PROTOCOL 8.3)", make_data_acks, describe_data_ack},
+	{"cast", "CAST frames in a ring of 64 bits (PROTOCOL 9.1)", make_casts, describe_cast},
+	{"cast_ack", "Bodies of CAST_ACK (PROTOCOL 9.4)", make_cast_acks, describe_cast_ack},
 	{0},
 };
