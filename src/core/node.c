@@ -416,6 +416,7 @@ uint64_t node_deadline(const struct node *n)
 const char *node_check(const struct node *n)
 {
 	const char *wrong = n->ring ? ring_check(n->ring) : NULL;
+	wrong = wrong ? wrong : com_check(n->com);
 	return wrong ? wrong : table_check(n);
 }
 
