@@ -26,6 +26,7 @@
 #define TABLE_LOOK_US 5000000u       /* the ring is looked at this often, for what it does not tell of */
 #define GOSSIP_SOON_US 1000000u
 #define GOSSIP_US 60000000u
+#define JOINED_BACK 12u              /* predecessors that a joiner's news reaches for one point */
 #define MEMBERS_PART 256u
 #define CORRECTED_AGAIN_US 60000000u
 
@@ -628,7 +629,9 @@ static void correction_joined(struct node *n, const struct frame *f, const Wire_
 	struct route_known *k = route_known_get(n, pred);
 	if (!k || pred == who->id || !ids_in_oc((pred + t->offsets[m->index]) & n->mask, m->from & n->mask, who->id, n->mask))
 		return;
-	struct frame g = {.flags = FRAME_DIR_CCW, .hops = f->hops - 1, .src = f->src, .dst = pred, .incarnation = f->incarnation};
+	/* Only so far back: who owns much of the ring need not be known to all at once. */
+	uint8_t hops = (uint8_t)(f->flags & FRAME_KEY ? (int)JOINED_BACK : f->hops - 1);
+	struct frame g = {.flags = FRAME_DIR_CCW, .hops = hops, .src = f->src, .dst = pred, .incarnation = f->incarnation};
 	correction_send(n, k->peer, &g, m, true);
 }
 

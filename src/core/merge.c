@@ -303,7 +303,24 @@ static void merge_test(struct node *n, struct merge_lost *l)
 
 /* ---- what happens ---- */
 
-void merge_peer(struct node *n, struct peer *p, bool up)
+/* Somebody else answers where a lost member was: perhaps it lost its identity, and it is as good a contact. */
+static void merge_somebody_else(struct node *n, struct merge_lost *l)
+{
+	const char *at = l->c.addrs, *point;
+	size_t len = contact_next(&at, &point);
+	char *address = len ? arena_printf(n->out->arena, "%.*s", (int)len, point) : NULL;
+	if (address && l->tries < 4)
+		com_dial_address(n->com, address, NULL, MERGE_TICKET);
+}
+
+void merge_dialled(struct node *n, struct peer *p)
+{
+	struct merge_lost *l = p && !p->joining ? merge_add(n, &p->c) : NULL;
+	if (l)
+		l->at = n->now_us;
+}
+
+void merge_peer(struct node *n, struct peer *p, bool up, int err)
 {
 	struct merge *g = n->merge;
 	if (!g)
@@ -312,6 +329,9 @@ void merge_peer(struct node *n, struct peer *p, bool up)
 		merge_go_on(n);
 	else if (!up && p->c.id == g->with)
 		merge_end(n);
+	struct merge_lost *l = !up && err == P2PS_EFINGERPRINT ? merge_find(g, p->c.id) : NULL;
+	if (l)
+		merge_somebody_else(n, l);
 }
 
 void merge_frame(struct node *n, struct peer *p, const Wire__Correction *m)

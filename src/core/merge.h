@@ -10,7 +10,9 @@ struct merge *merge_new(struct node *n);
 void merge_free(struct node *n);
 /* A member we had a link to, or remember, cannot be reached now: it may be in another ring when we meet it again. */
 void merge_lost(struct node *n, const struct contact *who);
-void merge_peer(struct node *n, struct peer *p, bool up);
+void merge_peer(struct node *n, struct peer *p, bool up, int err);
+#define MERGE_TICKET 0x80000000u /* of dials of addresses; their end comes here: */
+void merge_dialled(struct node *n, struct peer *p);
 void merge_frame(struct node *n, struct peer *p, const Wire__Correction *m); /* PROBE, PROBE_ACK, OTHER_RING */
 /* A contact to join through when all else failed; NULL: none. Good until the next call. */
 const struct contact *merge_anybody(struct node *n);

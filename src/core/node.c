@@ -75,7 +75,7 @@ static void node_on_peer_up(void *ctx, struct peer *p)
 	flow_peer_up(n, p);
 	cast_peer_up(n, p);
 	services_peer(n, p, true);
-	merge_peer(n, p, true);
+	merge_peer(n, p, true, 0);
 	life_peer(n, p, true);
 }
 
@@ -85,7 +85,7 @@ static void node_on_peer_down(void *ctx, struct peer *p, int err)
 	if (!n->ring)
 		return;
 	life_peer(n, p, false);
-	merge_peer(n, p, false);
+	merge_peer(n, p, false, err);
 	route_peer_down(n, p, err);
 	flow_peer_down(n, p, err);
 	cast_peer_down(n, p, err);
@@ -103,7 +103,10 @@ static void node_on_room(void *ctx, struct peer *p)
 
 static void node_on_dialled(void *ctx, uint32_t ticket, struct peer *p, const struct network *net, int err, const char *text)
 {
-	life_dialled(ctx, ticket, p, net, err, text);
+	if (ticket == MERGE_TICKET)
+		merge_dialled(ctx, p);
+	else
+		life_dialled(ctx, ticket, p, net, err, text);
 }
 
 static void node_on_self(void *ctx)
