@@ -365,7 +365,8 @@ void merge_timer(struct node *n)
 		if (g->v[i].at > n->now_us)
 			continue;
 		struct peer *p = com_find(n->com, g->v[i].c.id);
-		if (p && p->state == PEER_UP && (p->held[COM_RING] || p->held[COM_FINGER] || p->held[COM_FINGER_IN])) {
+		bool all = n->table->strategy->everybody; /* links to everybody prove nothing */
+		if (p && p->state == PEER_UP && (p->held[COM_RING] || (!all && (p->held[COM_FINGER] || p->held[COM_FINGER_IN])))) {
 			merge_remove(n, i--); /* it has turned up in our own ring */
 			continue;
 		}
