@@ -434,6 +434,18 @@ void table_peer_down(struct node *n, struct peer *p)
 	table_gone(n, p);
 }
 
+void table_again(struct node *n)
+{
+	struct table *t = n->table;
+	for (uint32_t i = 0; i < t->len && !t->strategy->everybody; i++) {
+		if (t->v[i].who)
+			finger_drop(n, i);
+		t->v[i].fails = 0;
+		t->v[i].state = FINGER_EMPTY;
+		t->v[i].at = n->now_us + rng_below(&n->rng, 2 * FINGER_FIRST_US);
+	}
+}
+
 void table_gone(struct node *n, struct peer *p)
 {
 	struct table *t = n->table;

@@ -43,7 +43,7 @@ struct node_life {
 	bool remembered;        /* members were written down since the start */
 	bool member;            /* it has been one already */
 	struct contact move_to; /* into another ring, through this member */
-	bool move, again;       /* at the end of the step: move now; join again */
+	bool move, again, forced; /* at the end of the step: move now; join again; ask everybody for their ring */
 	bool leave; /* for good */
 	struct node_request *leave_request;
 };

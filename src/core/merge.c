@@ -207,6 +207,9 @@ static void merge_judge(struct node *n, struct peer *p, const struct merge_view 
 	if (o->leader == g->leader && !overlap) {
 		if (l)
 			merge_remove(n, (uint32_t)(l - g->v));
+		struct route_known *k = route_known_add(n, p); /* of our ring, and no doubt about it now */
+		if (k)
+			k->lo = o->from;
 		g->sure_leader = 0;
 		return;
 	}

@@ -624,6 +624,7 @@ void life_note(struct node *n, enum ring_note what, int err)
 		break;
 	case RING_NOTE_FORCED:
 		n->stats.ring_forced++;
+		l->forced = true;
 		ring_range(n->ring, &l->from, &l->to);
 		l->epoch = ring_epoch(n->ring);
 		life_tell_range(n, "range_forced");
@@ -692,7 +693,9 @@ void life_step_end(struct node *n)
 		else if (l->phase == LIFE_JOINING || l->phase == LIFE_IN)
 			life_again(n);
 	}
-	l->changed = false;
+	if (l->forced && l->phase == LIFE_IN)
+		route_isolate(n);
+	l->forced = l->changed = false;
 	life_follow(n);
 }
 

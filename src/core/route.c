@@ -97,6 +97,15 @@ void route_clear(struct node *n)
 	location_clear(&n->route->locations);
 }
 
+void route_isolate(struct node *n)
+{
+	route_say_left(n);
+	for (uint32_t i = 0; i < n->route->known_len; i++)
+		merge_lost(n, &n->route->known[i].peer->c);
+	route_clear(n);
+	table_again(n);
+}
+
 void route_told_range(struct node *n, uint64_t id, uint64_t from)
 {
 	struct route_known *k = route_known_get(n, id);

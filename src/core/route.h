@@ -114,6 +114,8 @@ struct route_known *route_known_add(struct node *n, struct peer *p);
 void route_known_drop(struct node *n, uint64_t id);
 /* Tells all that may route through us that they must not: we are no member any more. */
 void route_say_left(struct node *n);
+/* Our range was taken by force: those we know may be in another ring now. They are let go, and asked (merge.c). */
+void route_isolate(struct node *n);
 void route_clear(struct node *n); /* forgets all members and locations: we are in another ring now */
 void route_told_range(struct node *n, uint64_t id, uint64_t from);
 
@@ -157,6 +159,7 @@ uint64_t table_deadline(const struct node *n);
 /* A look-up of `origin` passes: should it have known us? */
 void table_passing(struct node *n, struct peer *p, const struct frame *f);
 void correction_left(struct node *n, struct peer *p); /* says so to one */
+void table_again(struct node *n); /* looks for all fingers anew */
 void table_gone(struct node *n, struct peer *p); /* it is no member any more, though its link is up */
 void correction_frame(struct node *n, struct peer *p, const struct frame *f);
 const char *table_check(const struct node *n);
