@@ -46,7 +46,7 @@ struct merge {
 	struct merge_view other;
 	uint64_t leader, leader_size, leader_at;
 	bool looking;
-	uint64_t sure_leader, sure_at; /* another ring that we should yield to, when first heard */
+	uint64_t sure_at;              /* when we first heard of a ring that we should yield to */
 };
 
 struct merge *merge_new(struct node *n) { return n->merge = pool_alloc(n->pool, sizeof *n->merge); }
@@ -210,7 +210,6 @@ static void merge_judge(struct node *n, struct peer *p, const struct merge_view 
 		struct route_known *k = route_known_add(n, p); /* of our ring, and no doubt about it now */
 		if (k)
 			k->lo = o->from;
-		g->sure_leader = 0;
 		return;
 	}
 	bool yield = merge_deaf(n)	     ? true
@@ -222,16 +221,15 @@ static void merge_judge(struct node *n, struct peer *p, const struct merge_view 
 			merge_later(n, l);
 		return;
 	}
-	if (g->sure_leader == o->leader && n->now_us - g->sure_at >= MERGE_SURE_US && n->now_us - g->sure_at < 20 * MERGE_SURE_US) {
-		g->sure_leader = 0;
+	uint64_t since = n->now_us - g->sure_at;
+	if (g->sure_at && since >= MERGE_SURE_US && since < 20 * MERGE_SURE_US) {
+		g->sure_at = 0;
 		outbox_log(n->out, LOG_INFO, "there is another ring of this network: joining it");
 		merge_move(n, &p->c);
 		return;
 	}
-	if (g->sure_leader != o->leader || n->now_us - g->sure_at >= MERGE_SURE_US) {
-		g->sure_leader = o->leader;
+	if (!g->sure_at || since >= MERGE_SURE_US)
 		g->sure_at = n->now_us;
-	}
 	l = l ? l : merge_add(n, &p->c);
 	if (l)
 		l->at = g->sure_at + rng_jitter(&n->rng, 2 * MERGE_SURE_US);

@@ -92,6 +92,8 @@ void route_say_left(struct node *n)
 
 void route_clear(struct node *n)
 {
+	for (uint32_t i = 0; i < n->route->known_len; i++)
+		merge_lost(n, &n->route->known[i].peer->c);
 	while (n->route->known_len)
 		route_known_drop(n, n->route->known[n->route->known_len - 1].id);
 	location_clear(&n->route->locations);
@@ -100,8 +102,6 @@ void route_clear(struct node *n)
 void route_isolate(struct node *n)
 {
 	route_say_left(n);
-	for (uint32_t i = 0; i < n->route->known_len; i++)
-		merge_lost(n, &n->route->known[i].peer->c);
 	route_clear(n);
 	table_again(n);
 }

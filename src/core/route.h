@@ -116,7 +116,7 @@ void route_known_drop(struct node *n, uint64_t id);
 void route_say_left(struct node *n);
 /* Our range was taken by force: those we know may be in another ring now. They are let go, and asked (merge.c). */
 void route_isolate(struct node *n);
-void route_clear(struct node *n); /* forgets all members and locations: we are in another ring now */
+void route_clear(struct node *n); /* lets all members and locations go: we are, or they may be, in another ring */
 void route_told_range(struct node *n, uint64_t id, uint64_t from);
 
 void lookup_reply_frame(struct node *n, struct peer *p, const struct frame *f);
