@@ -25,7 +25,7 @@
 
 #define COPY_MAX 4096u         /* bodies up to this are copied next to others */
 #define ROOM_STEP (256u << 10) /* the node is told at least this often how much left */
-#define SWEEP_MS 200
+#define SWEEP_US 200000u
 #define COOL_SWEEPS 5          /* a link unused for so many gives its buffers back */
 #define ACCEPT_TURN 16
 
@@ -74,7 +74,7 @@ struct listener {
 struct links {
 	struct links_config cfg;
 	uv_loop_t *uv;
-	uv_timer_t sweep;
+	uint64_t sweep_us; /* the next; UINT64_MAX: nothing to look for */
 	struct map by_number;
 	struct link *first, *last;
 	struct link *dirty, *again, *dead, *dead_last;
@@ -85,7 +85,7 @@ struct links {
 	unsigned alive;    /* links with an open handle */
 	unsigned timed;    /* links with a deadline */
 	unsigned warm;     /* links in use lately */
-	bool sweeping, stopping;
+	bool stopping;
 	struct links_counters n;
 };
 
@@ -888,11 +888,13 @@ static void on_listen(uv_poll_t *p, int status, int events)
 	links_tell(l);
 }
 
-/* ---- sweeping: deadlines are coarse, one timer serves them all ---- */
-static void on_sweep(uv_timer_t *t)
+/* ---- sweeping: deadlines are coarse, one look at all links serves them ---- */
+void links_sweep(struct links *l)
 {
-	struct links *l = t->data;
 	uint64_t now = loop_boot_us();
+	bool paused = false;
+	if (now < l->sweep_us)
+		return;
 	for (struct link *k = l->first; k && (l->timed || l->warm); k = k->next) {
 		if (k->deadline_us <= now && k->state != LINK_DEAD)
 			link_fail(k, P2PS_ETIMEOUT);
@@ -900,25 +902,24 @@ static void on_sweep(uv_timer_t *t)
 	}
 	if (!l->warm)
 		pool_spares_drop(l->cfg.pool);
-	bool paused = false;
 	for (unsigned i = 0; i < l->listener_count; i++) {
 		struct listener *li = &l->listeners[i];
 		if (li->paused && !l->stopping)
-			paused = uv_poll_start(&li->poll, UV_READABLE, on_listen) != 0;
-		li->paused = paused;
+			li->paused = uv_poll_start(&li->poll, UV_READABLE, on_listen) != 0;
+		paused |= li->paused;
 	}
+	l->sweep_us = UINT64_MAX;
+	if (l->timed || l->warm || paused)
+		start_sweeping(l);
 	links_tell(l);
-	if (!l->timed && !l->warm && !paused) {
-		uv_timer_stop(&l->sweep);
-		l->sweeping = false;
-	}
 }
+
+uint64_t links_deadline(const struct links *l) { return l->sweep_us; }
 
 static void start_sweeping(struct links *l)
 {
-	if (!l->sweeping && !l->stopping)
-		uv_timer_start(&l->sweep, on_sweep, SWEEP_MS, SWEEP_MS);
-	l->sweeping = true;
+	if (l->sweep_us == UINT64_MAX && !l->stopping)
+		l->sweep_us = loop_boot_us() + SWEEP_US;
 }
 
 /* ---- the whole ---- */
@@ -929,6 +930,7 @@ struct links *links_new(const struct links_config *cfg)
 		return NULL;
 	l->cfg = *cfg;
 	l->next_inbound = 1;
+	l->sweep_us = UINT64_MAX;
 	map_init(&l->by_number, cfg->pool);
 	return l;
 }
@@ -936,8 +938,6 @@ struct links *links_new(const struct links_config *cfg)
 int links_start(struct links *l, uv_loop_t *uv)
 {
 	l->uv = uv;
-	uv_timer_init(uv, &l->sweep);
-	l->sweep.data = l;
 	for (unsigned i = 0; i < l->listener_count; i++) {
 		struct listener *li = &l->listeners[i];
 		if (uv_poll_init(uv, &li->poll, li->fd) != 0)
@@ -957,7 +957,7 @@ void links_stop(struct links *l)
 		close(l->listeners[i].fd);
 		l->listeners[i].fd = -1;
 	}
-	uv_close((uv_handle_t *)&l->sweep, NULL);
+	l->sweep_us = UINT64_MAX;
 	for (struct link *k = l->first; k; k = k->next) {
 		if (k->state == LINK_IS_UP || k->state == LINK_FLUSHING) {
 			tls_shutdown(&k->tls);

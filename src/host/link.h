@@ -52,6 +52,9 @@ void links_send(struct links *l, struct action_send *s); /* takes over s->body's
 void links_close(struct links *l, uint32_t number, int err);
 void links_close_all(struct links *l);      /* the node is told nothing more of them */
 unsigned links_alive(const struct links *l);
+/* Time-outs and the like: to be called when links_deadline has come, which changes with every other call. */
+void links_sweep(struct links *l);
+uint64_t links_deadline(const struct links *l);
 /* Tells the node which links are down. */
 void links_tell(struct links *l);
 /* Writes what was queued, reads on where a turn ended early. True: something is left to do at once. */

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -54,6 +55,8 @@ static void step_one(struct loop *l, struct event *ev)
 {
 	assert(!l->stepping);
 	l->stepping = true;
+	if (atomic_load_explicit(&l->asleep, memory_order_relaxed)) /* poll callbacks come before on_check */
+		atomic_store_explicit(&l->asleep, false, memory_order_relaxed);
 	ev->boot_us = loop_boot_us();
 	ev->wall_ms = loop_wall_ms();
 	l->m.step(l->m.ctx, ev, &l->out);
@@ -65,19 +68,20 @@ static void step_one(struct loop *l, struct event *ev)
 	assert(!lost); /* an action lost for want of memory: better dead than wrong */
 }
 
-static void on_timer(uv_timer_t *t);
-
+/* The timer is a timerfd on the boot clock that is set again only when something earlier comes up. Waiting in
+ * epoll with a time-out instead would set the processor's timer, which in a virtual machine costs more than the rest
+ * of a wake-up, each time the thread sleeps. */
 static void arm(struct loop *l)
 {
-	uint64_t at = l->stopping ? UINT64_MAX : l->m.deadline(l->m.ctx);
+	uint64_t at = l->stopping ? UINT64_MAX : l->m.deadline(l->m.ctx), links = links_deadline(l->links);
+	at = links < at ? links : at;
 	if (at >= l->armed_us)
 		return; /* fires early, which is harmless, and is set again then */
-	uint64_t now = loop_boot_us(), wait_us = at > now ? at - now : 0;
-	uint64_t wait_ms = wait_us > 3600000000u ? 3600000u : (wait_us + 999) / 1000;
-	wait_ms = wait_ms ? wait_ms : 1; /* with 0 libuv would run it again before it looks at any socket */
+	struct itimerspec t = {.it_value = {(time_t)(at / 1000000), (long)(at % 1000000) * 1000}};
+	if (!at)
+		t.it_value.tv_nsec = 1; /* zero would switch it off */
 	l->armed_us = at;
-	uv_update_time(&l->uv);
-	uv_timer_start(&l->timer, on_timer, wait_ms, 0);
+	timerfd_settime(l->timer_fd, TFD_TIMER_ABSTIME, &t, NULL);
 }
 
 static bool step_later(struct loop *l)
@@ -107,13 +111,19 @@ void loop_put_off(struct loop *l, struct loop_later *x)
 	l->later_end = &x->next;
 }
 
-static void on_timer(uv_timer_t *t)
+static void on_timer(uv_poll_t *p, int status, int events)
 {
-	struct loop *l = t->data;
+	struct loop *l = p->data;
+	uint64_t times, now;
+	if (read(l->timer_fd, &times, sizeof times) != sizeof times)
+		return;
 	l->armed_us = UINT64_MAX;
-	struct event ev = {.type = EVENT_TIMER};
-	loop_step(l, &ev);
-	arm(l);
+	now = loop_boot_us();
+	links_sweep(l->links);
+	if (l->m.deadline(l->m.ctx) <= now) {
+		struct event ev = {.type = EVENT_TIMER};
+		loop_step(l, &ev);
+	}
 }
 
 /* ---- turns ---- */
@@ -180,6 +190,16 @@ void loop_wake(struct loop *l)
 }
 
 /* ---- life ---- */
+static int give_up(struct loop *l)
+{
+	if (l->wake_fd >= 0)
+		close(l->wake_fd);
+	if (l->timer_fd >= 0)
+		close(l->timer_fd);
+	l->m.ctx = NULL;
+	return -1;
+}
+
 int loop_init(struct loop *l, const struct loop_machine *m, struct links *links, size_t arena_cap)
 {
 	memset(l, 0, sizeof *l);
@@ -190,20 +210,15 @@ int loop_init(struct loop *l, const struct loop_machine *m, struct links *links,
 	arena_init(&l->arena, arena_cap);
 	outbox_init(&l->out, &l->arena);
 	l->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (l->wake_fd < 0 || uv_loop_init(&l->uv) != 0) {
-		if (l->wake_fd >= 0)
-			close(l->wake_fd);
-		l->m.ctx = NULL;
-		return -1;
-	}
-	if (uv_poll_init(&l->uv, &l->wake, l->wake_fd) != 0) {
+	l->timer_fd = timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (l->wake_fd < 0 || l->timer_fd < 0 || uv_loop_init(&l->uv) != 0)
+		return give_up(l);
+	if (uv_poll_init(&l->uv, &l->wake, l->wake_fd) != 0 || uv_poll_init(&l->uv, &l->timer, l->timer_fd) != 0) {
 		uv_loop_close(&l->uv);
-		close(l->wake_fd);
-		l->m.ctx = NULL;
-		return -1;
+		return give_up(l);
 	}
+	uv_poll_start(&l->timer, UV_READABLE, on_timer);
 	uv_poll_start(&l->wake, UV_READABLE, on_wake);
-	uv_timer_init(&l->uv, &l->timer);
 	uv_prepare_init(&l->uv, &l->prepare);
 	uv_check_init(&l->uv, &l->check);
 	uv_idle_init(&l->uv, &l->idle);
@@ -228,6 +243,7 @@ void loop_end(struct loop *l)
 	l->stopping = true;
 	links_stop(l->links);
 	uv_poll_stop(&l->wake);
+	uv_poll_stop(&l->timer);
 	uv_close((uv_handle_t *)&l->wake, NULL);
 	uv_close((uv_handle_t *)&l->timer, NULL);
 	uv_close((uv_handle_t *)&l->prepare, NULL);
@@ -251,4 +267,5 @@ void loop_free(struct loop *l)
 	outbox_free(&l->out);
 	arena_free(&l->arena);
 	close(l->wake_fd);
+	close(l->timer_fd);
 }

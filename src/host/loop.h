@@ -31,7 +31,8 @@ struct loop {
 	uv_loop_t uv;
 	uv_poll_t wake;
 	int wake_fd; /* an eventfd: stays open to the end, so that a late waker does no harm */
-	uv_timer_t timer;
+	uv_poll_t timer;
+	int timer_fd;
 	uv_prepare_t prepare;
 	uv_check_t check;
 	uv_idle_t idle;
