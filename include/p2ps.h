@@ -198,7 +198,7 @@ P2PS_API int p2ps_config_advertise(p2ps_config *config, const char *addresses);
 P2PS_API int p2ps_create(const p2ps_config *config, p2ps_node **node);
 
 /* Starts a node that joins a network through a member: "host:port[#fingerprint]", several separated by blanks are tried
- * in turn. Returns at once: p2ps_wait_joined, or the event "joined", tells the outcome. Errors as above. */
+ * in turn. Returns at once: p2ps_wait_joined, or the event "connected" or "stopped", tells the outcome. Errors as above. */
 P2PS_API int p2ps_join(const p2ps_config *config, const char *access_points, p2ps_node **node);
 
 /* Starts the node of node.dir again, in the network and with the id it had. P2PS_ENOT_FOUND or P2PS_ENOT_MEMBER when there is
@@ -282,7 +282,7 @@ P2PS_API int p2ps_send_key(p2ps_node *node, uint64_t key, const void *data, size
 P2PS_API int p2ps_multicast(p2ps_node *node, const uint64_t *ids, size_t count, const void *data, size_t len,
 			    const char *type, p2ps_op **op);
 
-/* To the nodes responsible for each of count keys. A node responsible for several gets it once. */
+/* For each of count keys, to the node responsible for it; a node responsible for several gets it for each. */
 P2PS_API int p2ps_multicast_keys(p2ps_node *node, const uint64_t *keys, size_t count, const void *data, size_t len,
 				 const char *type, p2ps_op **op);
 
@@ -402,8 +402,9 @@ P2PS_API void p2ps_message_free(p2ps_message **message);
 /* ---------------------------------------------------------------------------------------------------------------
  * Events: what happens to the node, its neighbours and its operations
  *
- *	joined, alone, newpred, newsucc, range, range_forced, connected, disconnected, suspected, restored, left, stopped
- *		p2ps_event_value has the members that `p2ps events` shows
+ *	connected, alone, newpred, newsucc, joined, left, down, suspected, restored, range, range_forced, stopped
+ *		p2ps_event_value has the members that `p2ps events` shows. connected: this node is a member; joined, left, down:
+ *		a neighbour came, went, died; stopped: this node, members error and text
  *	done    an operation ended: p2ps_event_op is its number, p2ps_event_error its result. Only for operations whose handle
  *		the caller asked for
  *	log     the library has something to say: members level and text

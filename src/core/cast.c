@@ -56,13 +56,13 @@ void cast_free(struct cast *c)
 
 /* ---- to one node or key ---- */
 static void reply_end(struct node *n, uint64_t tag, uint64_t number, bool unmetered, uint32_t count, uint32_t bytes, int err,
-		      const struct value *res)
+		      uint32_t failed, int why, const struct value *res)
 {
 	if (tag)
 		node_reply_tag(n, tag, err, NULL, res);
 	n->cast_bytes -= bytes;
 	if (!unmetered)
-		node_settled(n, count, bytes);
+		node_settled_failed(n, count, bytes, failed, why);
 	flow_request_end(n, number);
 }
 
@@ -95,7 +95,8 @@ static void single_done(struct node *n, void *ctx, uint64_t target, int outcome,
 		res = reply_counts(n, &list, !outcome, no, outcome && !no);
 		node_add_outcome(n, list, target, outcome, delivered, refused);
 	}
-	reply_end(n, s.tag, s.number, s.unmetered, s.count, s.bytes, 0, res);
+	uint32_t failed = outcome && delivered < s.count ? s.count - delivered : 0;
+	reply_end(n, s.tag, s.number, s.unmetered, s.count, s.bytes, 0, failed, outcome, res);
 }
 
 static int single_start(struct node *n, const struct cast_request *rq)
@@ -183,6 +184,15 @@ static void request_count(struct cast_request_state *rq)
 	}
 }
 
+/* Why not all targets have all of it; 0: they have. */
+static int request_why(const struct cast_request_state *rq)
+{
+	for (uint32_t i = 0; i < rq->outcome_count; i++)
+		if (rq->outcomes[i].code)
+			return rq->outcomes[i].code;
+	return rq->failed ? P2PS_ENOMEM : rq->refused || rq->self_refused ? P2PS_ESTREAM_FULL : rq->unknown ? P2PS_EUNKNOWN_OUTCOME : 0;
+}
+
 static void request_end(struct node *n, struct cast_request_state *rq)
 {
 	struct value *list, *res = NULL;
@@ -197,7 +207,7 @@ static void request_end(struct node *n, struct cast_request_state *rq)
 	}
 	if (!rq->service)
 		reply_end(n, rq->tag, rq->number, rq->unmetered, rq->count, rq->bytes,
-			  rq->failed ? P2PS_ENOMEM : 0, res);
+			  rq->failed ? P2PS_ENOMEM : 0, request_why(rq) ? rq->count : 0, request_why(rq), res);
 	request_free(n->cast, rq);
 }
 
@@ -509,7 +519,7 @@ void cast_request(struct node *n, const struct cast_request *rq)
 	if (rq->tag)
 		node_reply_tag(n, rq->tag, err, NULL, NULL);
 	if (!rq->unmetered)
-		node_settled(n, rq->count, rq->entries.len);
+		node_settled_failed(n, rq->count, rq->entries.len, rq->count, err);
 }
 
 int cast_service(struct node *n, uint8_t service, struct slice body)

@@ -123,6 +123,8 @@ uint32_t node_deliver(struct node *n, const struct action_deliver *d, uint8_t se
 void node_stream_room(const struct node *n, uint32_t *messages, uint64_t *bytes);
 /* A cast (or part) of so much is settled: its room is given back to the program. Not for unmetered casts. */
 void node_settled(struct node *n, uint32_t messages, uint64_t bytes);
+/* The same when `failed` of the messages were not delivered to every target; err: why the first was not. */
+void node_settled_failed(struct node *n, uint32_t messages, uint64_t bytes, uint32_t failed, int err);
 /* One target's outcome in the way every operation tells it: {target, outcome, error, reason} added to a list.
  * `outcome` as in flow_done; delivered and refused count its messages (a part may have found room). */
 void node_add_outcome(struct node *n, struct value *list, uint64_t target, int outcome, uint32_t delivered, uint32_t refused);

@@ -333,7 +333,7 @@ static void node_cast(struct node *n, const struct cast_request *rq)
 	if (rq->tag)
 		node_reply_tag(n, rq->tag, P2PS_ENOT_MEMBER, NULL, NULL);
 	if (!rq->unmetered)
-		node_settled(n, rq->count, rq->entries.len);
+		node_settled_failed(n, rq->count, rq->entries.len, rq->count, P2PS_ENOT_MEMBER);
 }
 
 static void node_dispatch(struct node *n, const struct event *ev)
@@ -511,7 +511,9 @@ uint32_t node_deliver(struct node *n, const struct action_deliver *d, uint8_t se
 	return fit;
 }
 
-void node_settled(struct node *n, uint32_t messages, uint64_t bytes)
+void node_settled(struct node *n, uint32_t messages, uint64_t bytes) { node_settled_failed(n, messages, bytes, 0, 0); }
+
+void node_settled_failed(struct node *n, uint32_t messages, uint64_t bytes, uint32_t failed, int err)
 {
 	struct action *a = outbox_add(n->out, ACTION_SETTLED);
 	if (!a) {
@@ -520,6 +522,8 @@ void node_settled(struct node *n, uint32_t messages, uint64_t bytes)
 	}
 	a->settled.messages = messages;
 	a->settled.bytes = bytes;
+	a->settled.failed = failed;
+	a->settled.err = err;
 }
 
 void node_emit(struct node *n, const char *name, struct value *record)

@@ -56,10 +56,9 @@ void api_op_end(p2ps_op *op, int err, const char *text, const struct value *resu
 		err = outcome_of(o);
 	op->err = err;
 	snprintf(op->text, sizeof op->text, "%s", text && *text ? text : p2ps_strerror(err));
-	api_event_push(op->node, "done", op->number, err, NULL);
-	op->node = NULL;
-	atomic_store(&op->over, 1);
+	atomic_store(&op->over, 1); /* who hears the event finds the operation over */
 	bell_ring(&op->bell);
+	api_event_push(op->node, "done", op->number, err, NULL);
 	api_op_unref(op);
 }
 
