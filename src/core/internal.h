@@ -132,6 +132,10 @@ void node_reply_tag(struct node *n, uint64_t tag, int err, const char *text, con
 /* Sends a frame to a peer and counts it: origin's frames as sent, others as forwarded. Takes over f->body's reference. */
 int node_send(struct node *n, struct peer *p, enum link_class class, const struct frame *f, bool forwarded);
 bool node_is_member(const struct node *n);
+static inline uint64_t node_lease_us(const struct node *n)
+{
+	return n->cfg.lease_us ? n->cfg.lease_us : n->net.lease_ms * UINT64_C(1000);
+}
 void node_request_forget(struct node *n, struct node_request *rq); /* somebody else answers its tag */
 struct ring *node_make_ring(struct node *n);
 /* A fresh tag for an io request of this service; 0: the core's own. */

@@ -155,7 +155,7 @@ static void merge_end(struct node *n)
 /* Our own ring does not work for us any more. */
 static bool merge_deaf(const struct node *n)
 {
-	uint64_t lease = n->cfg.lease_us ? n->cfg.lease_us : RING_LEASE_US;
+	uint64_t lease = node_lease_us(n);
 	return node_is_member(n) && !ring_serves(n->ring, node_id(n)) && n->now_us - n->life->unserved_at > MERGE_DEAF_LEASES * lease;
 }
 

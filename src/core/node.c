@@ -149,7 +149,7 @@ struct ring *node_make_ring(struct node *n)
 	struct ring_config cfg = {.pool = n->pool, .rng = &n->rng,
 				  .hooks = {n, node_ring_send, node_ring_route, node_ring_note, node_ring_keep},
 				  .mask = n->mask, .faults = n->net.faults,
-				  .lease_us = n->cfg.lease_us ? n->cfg.lease_us : n->net.lease_ms * UINT64_C(1000), .max_nodes = n->net.max_nodes};
+				  .lease_us = node_lease_us(n), .max_nodes = n->net.max_nodes};
 	struct ring *r = ring_new(&cfg);
 	if (r)
 		ring_step(r, n->now_us);

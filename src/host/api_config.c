@@ -56,7 +56,7 @@ static const struct option_row {
 	[OPT_LINKS] = {"limit.links", NUMBER, 4, 1000000, "1024"},
 	[OPT_CACHE] = {"cache", YES_NO, 0, 0, "yes"},
 	[OPT_SPIN] = {"spin_us", NUMBER, 0, 1000000, "0"},
-	[OPT_LEASE] = {"lease_ms", NUMBER, 100, 600000, "3000"},
+	[OPT_LEASE] = {"network.lease_ms", NUMBER, 100, 60000, "3000"},
 };
 
 struct p2ps_config {

@@ -298,6 +298,7 @@ static int make_network(struct start *s)
 	net->bits = cfg->bits ? cfg->bits : 64;
 	net->max_nodes = cfg->max_nodes;
 	net->faults = cfg->faults == HOST_NO_FAULTS ? 0 : cfg->faults ? cfg->faults : 3;
+	net->lease_ms = (unsigned)(cfg->lease_us / 1000);
 	if (net->bits < 4 || net->bits > 64)
 		return fail(s, P2PS_EINVAL, "bits: 4 to 64");
 	if (cfg->id > ids_mask(net->bits))
@@ -460,7 +461,7 @@ static int make_node(struct start *s)
 		.id = cfg->mode == HOST_UP && h->memory.id ? h->memory.id : cfg->id,
 		.network_document = s->net.document, .found = cfg->mode == HOST_CREATE,
 		.join = cfg->mode == HOST_JOIN ? (const char *const *)s->join : NULL,
-		.join_timeout_us = cfg->join_timeout_us, .lease_us = cfg->lease_us,
+		.join_timeout_us = cfg->join_timeout_us,
 		.stream_messages = cfg->stream_messages ? cfg->stream_messages : 65536,
 		.stream_bytes = cfg->stream_bytes ? cfg->stream_bytes : 16u << 20,
 		.send_bytes = (cfg->send_bytes ? cfg->send_bytes : 8u << 20) + (cfg->send_bytes >> 2) + (2u << 20),
