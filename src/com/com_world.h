@@ -229,9 +229,10 @@ static inline void act_send(struct world *w, int n, struct action_send *s)
 	struct end *to = &c->end[!side];
 	if (to->node < 0 || to->down)
 		return;
-	struct slice whole = slice_copy(&w->own_pool, s->head, s->head_len + s->body.len);
+	struct slice whole = slice_new(&w->own_pool, s->head_len + s->body.len);
+	memcpy(whole.buf->data + BUF_HEADROOM, s->head, s->head_len);
 	if (s->body.len)
-		memcpy((uint8_t *)whole.p + s->head_len, s->body.p, s->body.len);
+		memcpy(whole.buf->data + BUF_HEADROOM + s->head_len, s->body.p, s->body.len);
 	queue(to, &(struct event){.type = EVENT_FRAME, .frame = {to->number, {0}}}, whole, NULL);
 }
 
