@@ -173,7 +173,9 @@ static void request_count(struct cast_request_state *rq)
 		return;
 	for (uint32_t i = 0; i < rq->outcome_count; i++) {
 		struct cast_outcome *o = &rq->outcomes[i];
-		if (o->code == UNSET)
+		if (rq->failed && (o->code == UNSET || o->code == 0))
+			o->code = P2PS_ENOMEM; /* a part of it at least was not sent */
+		else if (o->code == UNSET)
 			o->code = P2PS_EUNKNOWN_OUTCOME;
 		else if (o->code == P2PS_EAGAIN)
 			o->code = P2PS_EUNREACHABLE;

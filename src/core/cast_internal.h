@@ -20,6 +20,8 @@
 #define CAST_FRAGMENT_TARGETS 500u     /* targets of a list in front of a fragment */
 #define CAST_OUTCOMES_MAX 7000u        /* outcomes named in an answer */
 #define CAST_NAMED_MAX 64u             /* of a broadcast: those not delivered */
+#define CAST_SHORTS_MAX 64u
+#define CAST_SHUN_MAX 4u
 #define CAST_MENDS_MAX 16u             /* parts given to another node, per cast and node */
 
 struct cast_request_state;
@@ -67,6 +69,9 @@ struct cast_item {
 	uint64_t deadline_us;
 	uint64_t *targets;             /* by distance from here, clockwise */
 	uint32_t target_count;
+	uint8_t *maybe;                /* a bit per target: it was sent on, and whether it arrived there is not known */
+	uint64_t shun[CAST_SHUN_MAX];  /* said that they are no members */
+	uint8_t shun_count;
 	/* this node's own share */
 	uint64_t *own;                 /* &own_one, or keys that this node is responsible for */
 	uint64_t own_one;
@@ -74,6 +79,7 @@ struct cast_item {
 	uint32_t own_count, own_at, own_taken, own_off;
 	uint64_t wait_us;              /* waiting for room in the stream since; 0: not */
 	bool wait_listed, expired;
+	bool echo;                     /* it came before: what became of that is the answer */
 	/* others' */
 	struct cast_part *parts;
 	uint32_t open, mends, busy;
@@ -91,6 +97,12 @@ struct cast_seen {
 	struct cast_seen *next, *prev;
 	uint64_t id, incarnation, newest, heard_us;
 	uint64_t bits[CAST_SEEN / 64]; /* bit s % CAST_SEEN */
+};
+
+/* A cast that was taken only in part: whoever brings it again is told so. */
+struct cast_short {
+	uint64_t origin, incarnation, sequence;
+	int code;
 };
 
 /* A message that comes in fragments. */
@@ -150,6 +162,8 @@ struct cast {
 	struct cast_item *waits, *waits_last;
 	struct map seen;
 	struct cast_seen *seen_first, *seen_last;
+	struct cast_short *shorts;     /* the last CAST_SHORTS_MAX, allocated at the first */
+	uint32_t short_at;
 	struct cast_pieces *pieces;
 	uint64_t piece_bytes;
 	struct cast_request_state *all;
@@ -169,6 +183,7 @@ static inline uint64_t cast_self(const struct node *n) { return com_self(n->com)
 struct cast_item *cast_item_new(struct node *n, struct cast_request_state *rq, const void *type, uint8_t type_len, struct slice entries);
 void cast_item_start(struct node *n, struct cast_item *it);
 void cast_item_note(struct node *n, struct cast_item *it, uint64_t id, int code);
+void cast_item_maybe(struct node *n, struct cast_item *it, const struct cast_part *pt); /* its targets: all sent on */
 void cast_item_progress(struct node *n, struct cast_item *it); /* it may be gone afterwards */
 void cast_item_free(struct cast *c, struct cast_item *it);
 struct cast_part *cast_part_new(struct node *n, struct cast_item *it, struct cast_part *after, uint64_t id);
@@ -193,6 +208,7 @@ void cast_plan_found(struct node *n, struct cast_item *it, struct cast_part *pt,
 
 /* cast_self.c */
 bool cast_self_step(struct node *n, struct cast_item *it); /* false: it waits for room */
+void cast_self_expire(struct node *n, struct cast_item *it); /* time is over */
 void cast_self_waits(struct node *n);                      /* room, or time has passed */
 void cast_self_unwait(struct cast *c, struct cast_item *it);
 bool cast_seen_test(const struct node *n, uint64_t origin, uint64_t incarnation, uint64_t seq);

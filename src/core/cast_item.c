@@ -103,6 +103,7 @@ void cast_item_free(struct cast *c, struct cast_item *it)
 	if (it->own != &it->own_one)
 		pool_free(pool, it->own, it->target_count * sizeof *it->own);
 	pool_free(pool, it->targets, it->targets ? it->target_count * sizeof *it->targets : 0);
+	pool_free(pool, it->maybe, it->maybe ? (it->target_count + 7) / 8 : 0);
 	pool_free(pool, it->outcomes, it->outcome_cap * sizeof *it->outcomes);
 	pool_free(pool, it, sizeof *it + it->type_len + 1u);
 }
@@ -123,8 +124,39 @@ static void item_name(struct node *n, struct cast_item *it, uint64_t id, int cod
 	it->outcomes[it->outcome_count++] = (struct cast_outcome){id, code};
 }
 
+void cast_item_maybe(struct node *n, struct cast_item *it, const struct cast_part *pt)
+{
+	if (!pt->target_count)
+		return;
+	if (!it->maybe && !(it->maybe = pool_alloc(n->pool, (it->target_count + 7) / 8))) {
+		it->mends = CAST_MENDS_MAX; /* nothing can be told apart any more: nothing is sent again */
+		return;
+	}
+	for (uint32_t i = pt->target_at; i < pt->target_at + pt->target_count; i++)
+		it->maybe[i / 8] |= (uint8_t)(1u << (i % 8));
+}
+
+/* Whoever does not exist or was not reached now may have got it before. */
+static int item_code(const struct node *n, const struct cast_item *it, uint64_t id, int code)
+{
+	if (!it->maybe || code == 0)
+		return code;
+	uint64_t self = cast_self(n), d = ids_cw(self, id, n->mask);
+	uint32_t lo = 0, hi = it->target_count;
+	while (lo < hi) {
+		uint32_t mid = lo + (hi - lo) / 2;
+		if (ids_cw(self, it->targets[mid], n->mask) < d)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	bool found = lo < it->target_count && it->targets[lo] == id;
+	return found && it->maybe[lo / 8] >> (lo % 8) & 1 ? P2PS_EUNKNOWN_OUTCOME : code;
+}
+
 void cast_item_note(struct node *n, struct cast_item *it, uint64_t id, int code)
 {
+	code = item_code(n, it, id, code);
 	if (code == 0)
 		it->delivered++;
 	else if (code == P2PS_ESTREAM_FULL || code == P2PS_EREFUSED)
@@ -200,8 +232,7 @@ void cast_item_expire(struct node *n, struct cast_item *it)
 		part_close(n, pt);
 		it->open--;
 	}
-	while (it->own_at < it->own_count)
-		cast_item_note(n, it, it->own[it->own_at++], P2PS_ESTREAM_FULL);
+	cast_self_expire(n, it);
 	it->busy--;
 	cast_item_progress(n, it);
 }
@@ -230,15 +261,21 @@ void cast_part_answer(struct node *n, struct cast_part *pt, const struct cast_ac
 {
 	struct cast_item *it = pt->item;
 	if (a->flags & CAST_NOT_TAKEN) {
+		if (it->shun_count < CAST_SHUN_MAX)
+			it->shun[it->shun_count++] = pt->id;
 		cast_part_dead(n, pt, P2PS_ENOT_MEMBER);
 		return;
 	}
-	it->delivered += a->delivered;
-	it->refused += a->refused;
-	it->unknown += a->unknown;
+	bool list = it->mode == CAST_LIST || it->mode == CAST_LIST_KEYS; /* its counts follow from the outcomes */
+	it->delivered += list ? 0 : a->delivered;
+	it->refused += list ? 0 : a->refused;
+	it->unknown += list ? 0 : a->unknown;
 	for (uint32_t i = 0; i < a->outcome_count; i++) {
 		struct cast_outcome o = cast_ack_outcome(a, i);
-		item_name(n, it, o.id, o.code);
+		if (list)
+			cast_item_note(n, it, o.id, o.code);
+		else
+			item_name(n, it, o.id, o.code);
 	}
 	uint64_t used = (uint64_t)a->delivered + a->refused;
 	if (it->mode == CAST_SUCC && pt->behind)

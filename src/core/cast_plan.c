@@ -37,15 +37,23 @@ static void sort_u64(uint64_t *v, uint32_t n)
 		}
 }
 
+static bool shunned(const struct cast_item *it, uint64_t id)
+{
+	for (unsigned i = 0; i < it->shun_count; i++)
+		if (it->shun[i] == id)
+			return true;
+	return false;
+}
+
 /* Members with a link whose ids are between here and end, clockwise. */
-static uint32_t known_within(const struct node *n, uint64_t end, uint64_t **out)
+static uint32_t known_within(const struct node *n, const struct cast_item *it, uint64_t end, uint64_t **out)
 {
 	uint64_t self = cast_self(n);
 	uint32_t count = 0, cap = 16;
 	uint64_t *v = arena_alloc(n->out->arena, cap * sizeof *v);
 	struct peer *p;
 	for (uint32_t i = 0; v && com_next_peer(n->com, &i, &p);) {
-		if (p->state != PEER_UP || p->joining || !ids_in_oo(p->c.id, self, end, n->mask))
+		if (p->state != PEER_UP || p->joining || !ids_in_oo(p->c.id, self, end, n->mask) || shunned(it, p->c.id))
 			continue;
 		if (count == cap) {
 			uint64_t *more = arena_alloc(n->out->arena, 2 * cap * sizeof *v);
@@ -64,9 +72,12 @@ static uint32_t known_within(const struct node *n, uint64_t end, uint64_t **out)
 	return count;
 }
 
-static const struct contact *succ_first(const struct node *n)
+static const struct contact *succ_first(const struct node *n, const struct cast_item *it)
 {
-	return n->ring && ring_succ_count(n->ring) && ring_succ(n->ring, 0)->id != cast_self(n) ? ring_succ(n->ring, 0) : NULL;
+	unsigned count = ring_succ_count(n->ring), i = 0;
+	while (i < count && shunned(it, ring_succ(n->ring, i)->id))
+		i++;
+	return i < count && ring_succ(n->ring, i)->id != cast_self(n) ? ring_succ(n->ring, i) : NULL;
 }
 
 static uint64_t range_begin(const struct node *n)
@@ -104,7 +115,7 @@ static struct cast_part *part_cut(struct node *n, struct cast_item *it, struct c
 static bool plan_behind(struct node *n, struct cast_item *it, uint64_t back)
 {
 	uint64_t lo = range_begin(n), self = cast_self(n);
-	if (!ids_in_oo(lo, back, self, n->mask))
+	if (shunned(it, lo) || !ids_in_oo(lo, back, self, n->mask))
 		return false;
 	struct cast_part *pt = part_cut(n, it, NULL, lo, self, back);
 	if (!pt)
@@ -123,8 +134,8 @@ static void plan_all(struct node *n, struct cast_item *it)
 		plan_behind(n, it, it->back);
 	if (it->skip || (it->end == self && !it->rq))
 		return;
-	uint32_t count = known_within(n, it->end, &ids);
-	const struct contact *succ = succ_first(n);
+	uint32_t count = known_within(n, it, it->end, &ids);
+	const struct contact *succ = succ_first(n, it);
 	struct cast_part *last = it->parts, *pt;
 	bool near = succ && ids_in_oo(succ->id, self, it->end, n->mask) && (!count || ids_in_oo(succ->id, self, ids[0], n->mask));
 	if (near && (pt = part_cut(n, it, last, succ->id, count ? ids[0] : it->end, self))) {
@@ -193,7 +204,7 @@ static void plan_succ(struct node *n, struct cast_item *it)
 		it->own_count = 1;
 		it->limit--;
 	}
-	const struct contact *succ = succ_first(n);
+	const struct contact *succ = succ_first(n, it);
 	if (!it->limit || !succ || (it->end == self && !it->rq) || !ids_in_oo(succ->id, self, it->end, n->mask))
 		return;
 	struct cast_part *pt = part_cut(n, it, NULL, succ->id, it->end, self);
@@ -215,15 +226,19 @@ static void list_own(struct node *n, struct cast_item *it, uint64_t t)
 	it->own[it->own_count++] = t;
 }
 
-enum list_way { LIST_HERE, LIST_BEHIND, LIST_AHEAD, LIST_NOWHERE };
+enum list_way { LIST_HERE, LIST_BEHIND, LIST_AHEAD, LIST_NOWHERE, LIST_LATER };
 
 static enum list_way list_way(const struct node *n, const struct cast_item *it, uint64_t t)
 {
-	uint64_t self = cast_self(n);
-	if (t == self || ring_owns(n->ring, t))
-		return it->mode == CAST_LIST && t != self ? LIST_NOWHERE : LIST_HERE;
-	bool behind = it->back != self && ids_cw(it->back, t, n->mask) <= ids_cw(it->back, self, n->mask);
-	return behind ? LIST_BEHIND : LIST_AHEAD;
+	uint64_t self = cast_self(n), lo = range_begin(n);
+	if (t == self && it->mode == CAST_LIST)
+		return LIST_HERE;
+	if (ids_in_oc(t, lo, self, n->mask)) {
+		if (ring_state(n->ring) != RING_IN)
+			return LIST_LATER; /* this node is leaving: its range has no owner just now */
+		return it->mode == CAST_LIST ? LIST_NOWHERE : LIST_HERE;
+	}
+	return it->back != self && it->back != lo && ids_in_oc(t, it->back, lo, n->mask) ? LIST_BEHIND : LIST_AHEAD;
 }
 
 struct list_cut {
@@ -282,17 +297,17 @@ static void list_assign(struct node *n, struct cast_item *it, struct list_cut *c
 	c->last = pt;
 }
 
-static const struct contact *list_contact(const struct node *n, uint64_t id)
+static const struct contact *list_contact(const struct node *n, const struct cast_item *it, uint64_t id)
 {
-	const struct contact *succ = succ_first(n);
+	const struct contact *succ = succ_first(n, it);
 	return succ && succ->id == id ? succ : pred_with(n, id);
 }
 
 static void plan_list(struct node *n, struct cast_item *it, uint32_t from, uint32_t count)
 {
-	struct list_cut c = {.succ = succ_first(n)};
+	struct list_cut c = {.succ = succ_first(n, it)};
 	uint64_t *ids;
-	c.count = known_within(n, cast_self(n), &ids);
+	c.count = known_within(n, it, cast_self(n), &ids);
 	c.ids = ids;
 	for (uint32_t i = from; i < from + count; i++) {
 		enum list_way way = list_way(n, it, it->targets[i]);
@@ -300,12 +315,14 @@ static void plan_list(struct node *n, struct cast_item *it, uint32_t from, uint3
 			list_own(n, it, it->targets[i]);
 		else if (way == LIST_NOWHERE)
 			cast_item_note(n, it, it->targets[i], P2PS_ENO_NODE);
+		else if (way == LIST_LATER)
+			cast_item_note(n, it, it->targets[i], P2PS_EAGAIN);
 		else
 			list_assign(n, it, &c, way, i);
 	}
 	for (struct cast_part *pt = it->parts; pt;) {
 		if (pt->state == PART_NEW && !pt->dead) {
-			cast_part_go(n, pt, list_contact(n, pt->id));
+			cast_part_go(n, pt, list_contact(n, it, pt->id));
 			pt = it->parts;
 		} else {
 			pt = pt->next;
@@ -357,9 +374,11 @@ void cast_plan_more(struct node *n, struct cast_item *it)
 /* ---- what a dead node was to see to ---- */
 static void mend_list(struct node *n, struct cast_item *it, struct cast_part *pt)
 {
-	bool again = it->mends++ < CAST_MENDS_MAX && !(pt->sent && it->mode == CAST_LIST_KEYS);
 	uint32_t from = pt->target_at, end = from + pt->target_count, cut = end;
 	int code = pt->sent ? P2PS_EUNKNOWN_OUTCOME : P2PS_EAGAIN;
+	if (pt->sent)
+		cast_item_maybe(n, it, pt);
+	bool again = it->mends++ < CAST_MENDS_MAX && !(pt->sent && it->mode == CAST_LIST_KEYS);
 	if (!again) {
 		cast_part_note(n, pt, code);
 		cast_part_settle(n, pt);
@@ -407,7 +426,7 @@ static const struct contact *succ_after(const struct node *n, uint64_t id, bool 
 void cast_plan_mend(struct node *n, struct cast_item *it, struct cast_part *pt, int err)
 {
 	if (err == P2PS_ENOT_MEMBER)
-		pt->sent = false;
+		pt->sent = pt->tried_again; /* what was sent before may have been taken */
 	if (it->mode == CAST_LIST || it->mode == CAST_LIST_KEYS) {
 		mend_list(n, it, pt);
 		return;

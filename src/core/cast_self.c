@@ -92,6 +92,40 @@ void cast_seen_set(struct node *n, uint64_t origin, uint64_t incarnation, uint64
 	*word = seen ? *word | bit : *word & ~bit;
 }
 
+/* ---- taken in part ---- */
+static void short_add(struct node *n, const struct cast_item *it, int code)
+{
+	struct cast *c = n->cast;
+	if (!c->shorts)
+		c->shorts = pool_alloc(n->pool, CAST_SHORTS_MAX * sizeof *c->shorts);
+	if (c->shorts)
+		c->shorts[c->short_at++ % CAST_SHORTS_MAX] = (struct cast_short){it->origin, it->incarnation, it->sequence, code};
+}
+
+/* What became of the same cast, brought by somebody else before. */
+static int short_code(const struct node *n, const struct cast_item *it)
+{
+	const struct cast *c = n->cast;
+	if (!cast_seen_test(n, it->origin, it->incarnation, it->sequence))
+		return P2PS_ESTREAM_FULL; /* refused while this one waited for it */
+
+	for (unsigned i = 0; c->shorts && i < CAST_SHORTS_MAX; i++) {
+		const struct cast_short *s = &c->shorts[i];
+		if (s->origin == it->origin && s->incarnation == it->incarnation && s->sequence == it->sequence)
+			return s->code;
+	}
+	return 0;
+}
+
+/* The same cast, brought by somebody else before, waits for room. */
+static bool twin_waits(const struct cast *c, const struct cast_item *it)
+{
+	for (const struct cast_item *w = c->waits; w && w != it; w = w->wait_next)
+		if (w->origin == it->origin && w->incarnation == it->incarnation && w->sequence == it->sequence && !w->local)
+			return true;
+	return false;
+}
+
 /* ---- fragments ---- */
 static void pieces_free(struct cast *c, struct cast_pieces **at)
 {
@@ -190,8 +224,10 @@ static bool self_begin(struct node *n, struct cast_item *it)
 	bool once = !keys && !it->local;
 	if (once && cast_seen_test(n, it->origin, it->incarnation, it->sequence)) {
 		n->stats.drop_duplicate++;
-		self_next(n, it, 0);
-		return true;
+		it->echo = true;
+		if (!twin_waits(n->cast, it))
+			self_next(n, it, short_code(n, it));
+		return it->own_at == it->own_count;
 	}
 	int whole = it->has_fragment && !it->joined.buf && !it->local ? pieces_add(n, it) : 1;
 	if (once)
@@ -215,34 +251,67 @@ static void self_wait(struct node *n, struct cast_item *it)
 	c->waits_last = it;
 }
 
-bool cast_self_step(struct node *n, struct cast_item *it)
+/* No room, and no more waiting. */
+static void self_give_up(struct node *n, struct cast_item *it, int code)
+{
+	if (!it->local && !it->echo && it->mode != CAST_LIST_KEYS) {
+		if (it->own_taken)
+			short_add(n, it, code);
+		else
+			cast_seen_set(n, it->origin, it->incarnation, it->sequence, false);
+	}
+	self_next(n, it, it->echo ? P2PS_EUNKNOWN_OUTCOME : code);
+}
+
+void cast_self_expire(struct node *n, struct cast_item *it)
+{
+	for (; it->own_at < it->own_count && it->wait_us; self_give_up(n, it, P2PS_ESTREAM_FULL))
+		;
+	while (it->own_at < it->own_count) /* not begun: certainly not taken */
+		self_next(n, it, P2PS_ESTREAM_FULL);
+}
+
+/* False: it has to wait for others, or for room. */
+static bool self_one(struct node *n, struct cast_item *it)
 {
 	struct cast *c = n->cast;
+	if (it->echo) {
+		if (twin_waits(c, it))
+			return false;
+		self_next(n, it, short_code(n, it));
+		return true;
+	}
+	if (it->wait_us && it->mode == CAST_LIST_KEYS && !ring_serves(n->ring, it->own[it->own_at])) {
+		self_next(n, it, it->own_taken ? P2PS_EREFUSED : P2PS_EAGAIN); /* it went to another while it waited */
+		return true;
+	}
+	if (!it->service && c->waits && c->waits != it)
+		return false;
+	uint32_t got = self_deliver(n, it, it->own[it->own_at]), left = it->count - it->own_taken;
+	if (got == left || it->service) {
+		self_next(n, it, got == left ? 0 : P2PS_EREFUSED);
+		return true;
+	}
+	const struct slice *s = it->joined.buf ? &it->joined : &it->entries;
+	it->own_off += entries_skip(s->p + it->own_off, got);
+	it->own_taken += got;
+	if (got)
+		it->wait_us = n->now_us;
+	if (!flow_unread(n) && (!it->wait_us || n->now_us - it->wait_us < FLOW_STALL_US))
+		return false;
+	self_give_up(n, it, P2PS_ESTREAM_FULL);
+	return true;
+}
+
+bool cast_self_step(struct node *n, struct cast_item *it)
+{
 	while (it->own_at < it->own_count) {
 		if (!it->wait_us && self_begin(n, it))
 			continue;
-		if (!it->service && c->waits && c->waits != it) {
+		if (!self_one(n, it)) {
 			self_wait(n, it);
 			return false;
 		}
-		uint32_t got = self_deliver(n, it, it->own[it->own_at]), left = it->count - it->own_taken;
-		if (got == left || it->service) {
-			self_next(n, it, got == left ? 0 : P2PS_EREFUSED);
-			continue;
-		}
-		const struct slice *s = it->joined.buf ? &it->joined : &it->entries;
-		it->own_off += entries_skip(s->p + it->own_off, got);
-		it->own_taken += got;
-		if (got)
-			it->wait_us = n->now_us;
-		if (flow_unread(n) || (it->wait_us && n->now_us - it->wait_us >= FLOW_STALL_US)) {
-			if (!it->own_taken && !it->local)
-				cast_seen_set(n, it->origin, it->incarnation, it->sequence, false);
-			self_next(n, it, P2PS_ESTREAM_FULL);
-			continue;
-		}
-		self_wait(n, it);
-		return false;
 	}
 	return true;
 }
@@ -299,6 +368,7 @@ void cast_self_sweep(struct node *n)
 
 void cast_self_free_all(struct cast *c)
 {
+	pool_free(c->n->pool, c->shorts, c->shorts ? CAST_SHORTS_MAX * sizeof *c->shorts : 0);
 	while (c->pieces)
 		pieces_free(c, &c->pieces);
 	while (c->seen_first)
