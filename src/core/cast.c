@@ -174,7 +174,7 @@ static void request_count(struct cast_request_state *rq)
 	for (uint32_t i = 0; i < rq->outcome_count; i++) {
 		struct cast_outcome *o = &rq->outcomes[i];
 		if (rq->failed && (o->code == UNSET || o->code == 0))
-			o->code = P2PS_ENOMEM; /* a part of it at least was not sent */
+			o->code = rq->failed; /* a part of it at least was not sent */
 		else if (o->code == UNSET)
 			o->code = P2PS_EUNKNOWN_OUTCOME;
 		else if (o->code == P2PS_EAGAIN)
@@ -209,7 +209,7 @@ static void request_end(struct node *n, struct cast_request_state *rq)
 	}
 	if (!rq->service)
 		reply_end(n, rq->tag, rq->number, rq->unmetered, rq->count, rq->bytes,
-			  rq->failed ? P2PS_ENOMEM : 0, request_why(rq) ? rq->count : 0, request_why(rq), res);
+			  rq->failed, request_why(rq) ? rq->count : 0, request_why(rq), res);
 	request_free(n->cast, rq);
 }
 
@@ -351,7 +351,7 @@ static bool request_start_one(struct node *n, struct cast_request_state *rq)
 		return false;
 	struct cast_item *it = cast_item_new(n, rq, rq->type, (uint8_t)strlen(rq->type), s);
 	if (!it) {
-		rq->failed = true;
+		rq->failed = P2PS_ENOMEM;
 		rq->left = 0;
 		return false;
 	}
@@ -362,7 +362,7 @@ static bool request_start_one(struct node *n, struct cast_request_state *rq)
 	it->hops = CAST_HOPS;
 	it->count = count;
 	it->limit = rq->limit;
-	it->deadline_us = n->now_us + CAST_BUDGET_US;
+	it->deadline_us = n->now_us + CAST_BUDGET_US < rq->deadline_us ? n->now_us + CAST_BUDGET_US : rq->deadline_us;
 	it->has_fragment = rq->fragments > 0;
 	if (it->has_fragment) {
 		it->fragment_offset = rq->fragment * CAST_CHUNK;
@@ -411,9 +411,16 @@ void cast_pump(struct node *n)
 	if (c->pumping)
 		return;
 	c->pumping = true;
-	while (c->queue && span_free(c)) {
+	while (c->queue) {
 		struct cast_request_state *rq = c->queue;
-		request_start_self(n, rq);
+		if (rq->left && n->now_us >= rq->deadline_us) {
+			rq->failed = P2PS_EBUSY;
+			rq->left = 0;
+		}
+		if (rq->left && !span_free(c))
+			break;
+		if (rq->left)
+			request_start_self(n, rq);
 		rq->started = true;
 		if (request_start_one(n, rq))
 			continue;
@@ -425,6 +432,8 @@ void cast_pump(struct node *n)
 		request_let(n, rq);
 	}
 	c->pumping = false;
+	if (c->queue)
+		cast_wake(n, c->queue->deadline_us);
 }
 
 static int request_take_list(struct node *n, struct cast_request_state *rq, const struct cast_request *from)
@@ -481,6 +490,7 @@ static int request_start(struct node *n, const struct cast_request *from, uint8_
 		return err;
 	}
 	rq->open = 1; /* the queue */
+	rq->deadline_us = n->now_us + CAST_REQUEST_US;
 	if (!service) {
 		rq->number = flow_request_begin(n);
 		n->cast_bytes += rq->bytes;

@@ -7,6 +7,7 @@
 #include "core/flow_internal.h"
 
 #define CAST_BUDGET_US 15000000u       /* every cast ends within this */
+#define CAST_REQUEST_US 30000000u      /* ... and the queue in front of it within this */
 #define CAST_HOPS 64u
 #define CAST_SEEN 2048u                /* sequences remembered per origin, counted back from the newest */
 #define CAST_SPAN (CAST_SEEN - 256u)   /* own casts: newest sequence less oldest one open */
@@ -119,7 +120,9 @@ struct cast_request_state {
 	struct cast_request_state *all_next, *all_prev;
 	uint64_t tag, number;
 	uint8_t mode, service;
-	bool unmetered, self, failed;
+	bool unmetered, self;
+	int failed;                    /* why not all of it was sent */
+	uint64_t deadline_us;
 	uint32_t count, bytes, limit;
 	struct slice entries;
 	uint64_t *list;                /* as given, without repetitions */

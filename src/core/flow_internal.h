@@ -52,6 +52,7 @@ struct flow_out {
 	uint64_t id;
 	struct peer *peer;          /* held for COM_DIRECT; NULL until it is known who that is, and for this node itself */
 	bool up, finding;           /* finding: a look-up is under way */
+	bool lost;                  /* the link has just been lost: dial at once */
 	bool self, pumping;
 	uint16_t round;
 	uint8_t blocked;            /* enum flow_status: the receiver said so and has not taken it back */

@@ -99,6 +99,20 @@ static void out_return_key(struct node *n, struct flow_out *o)
 	}
 }
 
+/* The node was not reached: others may be responsible by now. What may have arrived stays. */
+static void out_return_keys(struct node *n, struct flow_out *o)
+{
+	struct flow_job *j = o->head;
+	o->head = o->tail = o->cursor = NULL;
+	for (struct flow_job *next; j; j = next) {
+		next = j->next;
+		if (j->to_key && !j->maybe)
+			flow_key_again(n, j, o->id);
+		else
+			flow_jobs_append(&o->head, &o->tail, j); /* the cursor is found again by the rewind when the link is up */
+	}
+}
+
 /* ---- sending ---- */
 struct piece {
 	uint32_t messages, bytes;
@@ -410,7 +424,8 @@ static void out_found(struct node *n, void *ctx, const struct lookup_result *res
 static void out_reach(struct node *n, struct flow_out *o)
 {
 	struct peer *p = o->peer ? o->peer : com_find(n->com, o->id);
-	if (p && (o->tries <= 1 || p->state != PEER_DOWN)) {
+	if (p && (o->tries == 0 || o->lost || p->state != PEER_DOWN)) {
+		o->lost = false;
 		flow_out_contact(n, o, &p->c);
 		return;
 	}
@@ -492,8 +507,11 @@ void flow_out_up(struct node *n, struct flow_out *o, struct peer *p)
 
 void flow_out_down(struct node *n, struct flow_out *o, int err)
 {
+	o->lost = o->up;
 	if (o->up)
 		o->down_us = n->now_us;
+	else
+		out_return_keys(n, o);
 	o->up = false;
 	if (o->head) {
 		out_failed_try(n, o);
