@@ -228,6 +228,18 @@ static void again_done(struct node *n, void *ctx, uint64_t target, int outcome, 
 
 static bool not_sent(int code) { return code == P2PS_EAGAIN || code == P2PS_EHOPS || code == P2PS_EUNREACHABLE; }
 
+/* Targets that nobody told of: some node on the way had no memory for it. */
+static void item_missing(struct node *n, const struct cast_item *it, struct cast_request_state *rq)
+{
+	for (uint32_t i = 0; it->outcome_count != it->target_count && i < it->target_count; i++) {
+		uint32_t k = 0;
+		while (k < it->outcome_count && it->outcomes[k].id != it->targets[i])
+			k++;
+		if (k == it->outcome_count)
+			request_merge(n, rq, it->targets[i], P2PS_EUNKNOWN_OUTCOME);
+	}
+}
+
 static void item_merge(struct node *n, struct cast_item *it, struct cast_request_state *rq)
 {
 	bool first = !rq->merged;
@@ -238,6 +250,8 @@ static void item_merge(struct node *n, struct cast_item *it, struct cast_request
 		rq->refused = it->refused;
 	if (it->unknown > rq->unknown)
 		rq->unknown = it->unknown;
+	if (request_list(rq))
+		item_missing(n, it, rq);
 	for (uint32_t i = 0; i < it->outcome_count; i++) {
 		const struct cast_outcome *o = &it->outcomes[i];
 		if (!request_list(rq) || !not_sent(o->code) || it->has_fragment || !request_outcome(rq, o->id)) {
@@ -372,10 +386,12 @@ static bool request_start_one(struct node *n, struct cast_request_state *rq)
 	it->sequence = request_sequence(n->cast, rq);
 	rq->open++;
 	request_step(rq, targets, s.len, count);
-	if (fits)
+	if (fits) {
 		cast_item_start(n, it);
-	else
+	} else {
+		rq->failed = P2PS_ENOMEM;
 		cast_item_expire(n, it);
+	}
 	return true;
 }
 
