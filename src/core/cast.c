@@ -602,6 +602,7 @@ static void cast_take(struct node *n, struct peer *p, const struct frame *f, con
 	it->incarnation = f->incarnation;
 	it->sequence = f->sequence;
 	it->parent = p->c.id;
+	it->parent_incarnation = p->c.incarnation;
 	it->parent_token = h->token;
 	it->end = f->has_interval ? f->interval_end : cast_self(n);
 	it->back = h->back;

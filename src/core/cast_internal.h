@@ -59,7 +59,7 @@ struct cast_item {
 	struct cast_item *next, *prev, *wait_next;
 	struct cast_request_state *rq; /* ours; NULL: somebody else's */
 	uint64_t origin, incarnation, sequence;
-	uint64_t parent, end, back;
+	uint64_t parent, parent_incarnation, end, back;
 	uint32_t parent_token, limit;
 	uint8_t mode, service, hops, type_len;
 	bool skip, local;              /* local: for this node alone */

@@ -177,7 +177,7 @@ static void item_finish(struct node *n, struct cast_item *it)
 		struct peer *p = com_find(n->com, it->parent);
 		struct cast_ack a = {.token = it->parent_token, .delivered = it->delivered, .refused = it->refused,
 				     .unknown = it->unknown, .outcome_count = (uint16_t)it->outcome_count, .lo = it->lo, .last = it->last};
-		if (p && p->state == PEER_UP)
+		if (p && p->state == PEER_UP && p->c.incarnation == it->parent_incarnation) /* tokens begin anew with it */
 			cast_item_answer(n, p, &a, it->outcomes);
 	}
 	cast_item_free(n->cast, it);
@@ -502,6 +502,7 @@ static void part_decide(struct node *n, struct cast_part *pt, struct peer *p)
 	}
 	n->stats.retries++;
 	pt->tried_again = true;
+	cast_item_maybe(n, pt->item, pt);
 	part_dial(n, pt, &to->c);
 }
 
