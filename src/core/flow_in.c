@@ -363,7 +363,10 @@ void flow_in_data(struct node *n, struct peer *p, const struct frame *f)
 	}
 	if (in->known && (in->round == d.round ? in->ended : !flow_later(d.round, in->round)))
 		return;
-	in_unwait(n->flow, in);
+	if (!in->known || in->round != d.round) {
+		in_unwait(n->flow, in);
+		in_drop_part(n->flow, in); /* the sender begins its message anew, or another one with this number */
+	}
 	in->round = d.round;
 	in->known = true;
 	in->ended = false;
