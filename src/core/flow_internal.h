@@ -11,6 +11,7 @@
 #define FLOW_STALL_US 2000000u             /* a sender waits so long for room in a stream that is being read */
 #define FLOW_ROOM_US 20000u                /* a receiver tells of little room after so long, of much room at once */
 #define FLOW_REACH_US 10000000u            /* what could not be sent at all for so long fails */
+#define FLOW_PATIENCE_US 1500000u          /* a dial under way for so long: ask the ring again who that is */
 #define FLOW_SILENCE_US 30000000u          /* sent on a living link, nothing acked for so long: unknown */
 #define FLOW_RESEND_US 60000000u           /* nothing is sent again later than this after it was first sent ... */
 #define FLOW_REMEMBER_US 150000000u        /* ... and a receiver remembers an origin for longer */
@@ -67,6 +68,7 @@ struct flow_out {
 	uint64_t blocked_us;        /* since; FLOW_FULL: since the last message was taken */
 	uint64_t progress_us, used_us, down_us;
 	uint64_t try_us;            /* the next dial or look-up */
+	uint64_t dial_us;           /* connecting since, or asked again since */
 	uint64_t due_us;
 };
 

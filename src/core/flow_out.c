@@ -382,6 +382,7 @@ void flow_out_contact(struct node *n, struct flow_out *o, const struct contact *
 		flow_out_up(n, o, p);
 	else if (p->state == PEER_DOWN)
 		out_failed_try(n, o);
+	o->dial_us = n->now_us;
 }
 
 /* The ring knows no such node (any more). */
@@ -420,6 +421,14 @@ static void out_found(struct node *n, void *ctx, const struct lookup_result *res
 	}
 }
 
+static void out_find(struct node *n, struct flow_out *o)
+{
+	bool fresh = o->tries || o->peer;
+	o->finding = true;
+	n->stats.retries += fresh;
+	route_lookup(n, o->id, fresh ? LOOKUP_FRESH : 0, out_found, o);
+}
+
 /* Right after a loss: dial again. Otherwise ask the ring who and where it is. */
 static void out_reach(struct node *n, struct flow_out *o)
 {
@@ -429,10 +438,7 @@ static void out_reach(struct node *n, struct flow_out *o)
 		flow_out_contact(n, o, &p->c);
 		return;
 	}
-	o->finding = true;
-	if (o->tries)
-		n->stats.retries++;
-	route_lookup(n, o->id, o->tries ? LOOKUP_FRESH : 0, out_found, o);
+	out_find(n, o);
 }
 
 static bool out_on_its_way(const struct flow_out *o)
@@ -570,6 +576,21 @@ static void out_free(struct flow *f, struct flow_out *o)
 	pool_free(f->n->pool, o, sizeof *o);
 }
 
+/* The dial takes long (and may not even have begun, while com backs off): the ring may know by now that it is in vain. */
+static void out_hurry(struct node *n, struct flow_out *o)
+{
+	if (!o->head || o->finding || o->up || !out_on_its_way(o))
+		return;
+	if (n->now_us - o->dial_us >= FLOW_PATIENCE_US) {
+		o->dial_us = n->now_us;
+		out_return_keys(n, o);
+		if (o->head)
+			out_find(n, o);
+	}
+	if (o->head && !o->up)
+		out_wake(n, o, o->dial_us + FLOW_PATIENCE_US);
+}
+
 /* True when nobody needs it any more. */
 static bool out_step(struct node *n, struct flow_out *o)
 {
@@ -580,6 +601,7 @@ static bool out_step(struct node *n, struct flow_out *o)
 		out_expire(n, o);
 		if (o->head && !out_on_its_way(o) && n->now_us >= o->try_us)
 			out_reach(n, o);
+		out_hurry(n, o);
 		if (o->head && !out_on_its_way(o))
 			out_wake(n, o, o->try_us);
 	}
