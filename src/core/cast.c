@@ -192,7 +192,7 @@ static int request_why(const struct cast_request_state *rq)
 	for (uint32_t i = 0; i < rq->outcome_count; i++)
 		if (rq->outcomes[i].code)
 			return rq->outcomes[i].code;
-	return rq->failed ? P2PS_ENOMEM : rq->refused || rq->self_refused ? P2PS_ESTREAM_FULL : rq->unknown ? P2PS_EUNKNOWN_OUTCOME : 0;
+	return rq->failed ? rq->failed : rq->refused || rq->self_refused ? P2PS_ESTREAM_FULL : rq->unknown ? P2PS_EUNKNOWN_OUTCOME : 0;
 }
 
 static void request_end(struct node *n, struct cast_request_state *rq)
