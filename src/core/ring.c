@@ -273,6 +273,8 @@ static bool pass_on(struct ring *r, const struct contact *from, const struct rin
 		to = m->target;
 	else if (request && m->target->id == ring_left_id(r) && !r->left_lost && !r->left_far)
 		to = r->left;
+	if (to && request && r->grant_end < r->now + r->lease / 2) /* it is silent here, too: better than no answer at all */
+		ring_refuse(r, from, m, RING_WHY_BUSY, NULL, r->lease / 8);
 	if (!to)
 		return !request; /* then it may be us that it should have gone to */
 	struct ring_message on = *m;

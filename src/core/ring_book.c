@@ -70,22 +70,24 @@ void ring_clear(struct ring *r, const struct contact **to)
 
 /* ---- records ---- */
 
-void ring_records_clear(struct ring *r, struct ring_record *v, unsigned *n)
+
+void ring_records_trim(struct ring *r, struct ring_record *v, unsigned *n, unsigned to)
 {
-	for (unsigned i = 0; i < *n; i++) {
-		ring_drop(r, v[i].who);
-		ring_drop(r, v[i].joiner);
-		v[i] = (struct ring_record){0};
+	for (; *n > to; --*n) {
+		ring_drop(r, v[*n - 1].who);
+		ring_drop(r, v[*n - 1].joiner);
+		v[*n - 1] = (struct ring_record){0};
 	}
-	*n = 0;
 }
+
+void ring_records_clear(struct ring *r, struct ring_record *v, unsigned *n) { ring_records_trim(r, v, n, 0); }
 
 bool ring_records_put(struct ring *r, struct ring_record *to, unsigned *n, const struct ring_record *from, unsigned from_n)
 {
-	struct ring_record v[RING_FAULTS_MAX];
+	struct ring_record v[RING_RECORDS_MAX];
 	unsigned got = 0;
-	if (from_n > r->faults)
-		from_n = r->faults;
+	if (from_n > RING_RECORDS_MAX)
+		from_n = RING_RECORDS_MAX;
 	for (; got < from_n; got++) {
 		v[got] = from[got];
 		v[got].who = ring_hold(r, from[got].who);

@@ -41,7 +41,7 @@ struct ring_change {
 	uint64_t bound;            /* EXTEND: our bound after */
 	uint64_t version;          /* of our record that first told it */
 	uint64_t heard_us;         /* JOIN: when the joiner last asked */
-	struct ring_record gone[RING_FAULTS_MAX]; /* EXTEND: who stands between the two bounds */
+	struct ring_record gone[RING_RECORDS_MAX]; /* EXTEND: who stands between the two bounds */
 	unsigned gone_n;
 };
 
@@ -91,8 +91,8 @@ struct ring {
 	 * already (R-LOG-8), though we own no more than (lo, self] */
 	uint64_t lo;
 	const struct contact *left; /* NULL when alone or not known */
-	struct ring_record log[RING_FAULTS_MAX];
-	uint64_t settled[RING_FAULTS_MAX]; /* the version of log[i] that is where it has to be */
+	struct ring_record log[RING_RECORDS_MAX]; /* f of them; one more while a joiner has not confirmed */
+	uint64_t settled[RING_RECORDS_MAX]; /* the version of log[i] that is where it has to be */
 	unsigned log_n;
 	uint64_t left_serial;
 	bool left_lost;            /* its link broke and it has not spoken since */
@@ -123,6 +123,7 @@ struct ring {
 	bool leased;               /* our lease ran when we last looked */
 	uint64_t lease_end, lease_next_us, lease_seq, lease_sent[RING_SENT_MAX];
 	unsigned lease_tries;
+	uint64_t lease_pace;       /* until the next renewal: short after a change, half a lease when it is quiet */
 	uint64_t round_seq, round_sent, round_next_us, passed_seq, passed_origin, passed_us, no_lease_us;
 
 	struct ring_change change;
@@ -163,7 +164,9 @@ void ring_drop(struct ring *r, const struct contact *c);
 /* *to = c, with references; false (nothing changed) when out of memory. */
 bool ring_put(struct ring *r, const struct contact **to, const struct contact *c);
 void ring_clear(struct ring *r, const struct contact **to);
+/* Copies at most RING_RECORDS_MAX. */
 bool ring_records_put(struct ring *r, struct ring_record *to, unsigned *n, const struct ring_record *from, unsigned from_n);
+void ring_records_trim(struct ring *r, struct ring_record *v, unsigned *n, unsigned to);
 void ring_records_clear(struct ring *r, struct ring_record *v, unsigned *n);
 /* How many of these records make sense as a log that starts with the record of `first` (hostile input ends here). */
 unsigned ring_records_sound(const struct ring *r, const struct ring_record *v, unsigned n, uint64_t first);

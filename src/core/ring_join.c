@@ -407,6 +407,7 @@ void ring_join_confirmed(struct ring *r)
 	if (r->change.kind != RING_INTENT_JOIN || !r->change.granted)
 		return;
 	ring_change_clear(r);
+	ring_records_trim(r, r->log, &r->log_n, r->faults);
 	ring_log_changed(r, true);
 }
 
@@ -414,7 +415,7 @@ void ring_join_confirmed(struct ring *r)
 void ring_grant(struct ring *r)
 {
 	struct ring_change *c = &r->change;
-	struct ring_record log[RING_FAULTS_MAX + 1], held[RING_FAULTS_MAX];
+	struct ring_record log[RING_RECORDS_MAX + 1], held[RING_RECORDS_MAX];
 	unsigned n = 0;
 	bool alone = ring_alone(r);
 	log[0] = (struct ring_record){.who = c->who, .life = c->nonce, .lo = r->lo, .epoch = r->epoch};
@@ -433,7 +434,7 @@ void ring_grant(struct ring *r)
 	ring_records_clear(r, r->log, &r->log_n);
 	memcpy(r->log, held, n * sizeof *held);
 	r->log_n = n;
-	memmove(r->settled + 1, r->settled, (RING_FAULTS_MAX - 1) * sizeof *r->settled);
+	memmove(r->settled + 1, r->settled, (RING_RECORDS_MAX - 1) * sizeof *r->settled);
 	r->settled[0] = 0;
 	r->left_serial = 0;
 	r->left_lost = r->left_gone = r->left_far = r->ack_due = false;

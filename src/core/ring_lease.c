@@ -18,6 +18,7 @@ void ring_succ_changed(struct ring *r)
 	ring_log_reader_changed(r);
 	r->succ_life = 0;
 	r->list_known = 0;
+	r->lease_pace = r->lease / 16;
 	r->lease_tries = 0;
 	r->succ_broke = false;
 	r->lease_next_us = r->now;
@@ -101,8 +102,8 @@ void ring_lease_progress(struct ring *r)
 	else if (r->no_lease_us && r->now - r->no_lease_us < r->lease / 2)
 		round_start(r);
 	if (r->now >= r->lease_next_us) {
-		if (r->lease_tries == 2 && !r->via)
-			via_next(r, r->succ[0]->id); /* silent: does the next one know better? */
+		if (r->lease_tries && r->lease_tries % 2 == 0) /* silent: does the next one know better? */
+			via_next(r, r->via ? r->via->id : r->succ[0]->id);
 		send_lease(r);
 	}
 	ring_wake(r, r->lease_next_us);
@@ -204,8 +205,11 @@ void ring_on_lease_ack(struct ring *r, const struct contact *from, const struct 
 	us = us < r->lease ? us : r->lease;
 	if (r->lease_end < sent + us)
 		r->lease_end = sent + us;
+	if (m->version != r->list_known) /* things are moving: news travel to the left by renewals */
+		r->lease_pace = r->lease / 16;
 	if (!adopted)
-		r->lease_next_us = sent + us / 2;
+		r->lease_next_us = sent + (us / 2 < r->lease_pace ? us / 2 : r->lease_pace);
+	r->lease_pace = r->lease_pace < r->lease / 4 ? 2 * r->lease_pace : r->lease / 2;
 	r->lease_tries = 0;
 	r->no_lease_us = 0;
 	r->succ_broke &= r->passed_on;
@@ -213,6 +217,8 @@ void ring_on_lease_ack(struct ring *r, const struct contact *from, const struct 
 		ring_clear(r, &r->via);
 	if (m->version != r->list_known && ring_succ_set(r, from, m->succ, m->succ_n, m->whole))
 		r->list_known = m->version;
+	if (m->serial < r->acked) /* it had our log and has it no more */
+		r->acked = 0;
 	ring_log_settle(r, m);
 	if (r->acked < r->serial && !adopted)
 		r->log_due = true;
@@ -301,7 +307,8 @@ void ring_on_new_succ(struct ring *r, const struct contact *from, const struct r
 	/* It means who we were in an earlier life, or does not know: our right neighbour may be another by now, perhaps in
 	 * another ring, and would wait in vain for us to renew. When we are meant, asking through `via` leads there, too. */
 	const struct contact *first = r->succ_n ? r->succ[0] : NULL;
-	if (m->nonce != r->life && !(first && first->id == from->id))
+	bool needy = !m->nonce && r->lease_tries >= 2; /* but then our neighbour is silent anyway */
+	if (m->nonce != r->life && !needy && !(first && first->id == from->id))
 		return;
 	ring_dead_del(r, from->id);
 	if (first && first->id == from->id) {

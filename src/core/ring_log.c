@@ -134,7 +134,7 @@ void ring_log_take(struct ring *r, const struct ring_message *m)
 	bool known = had && r->log[0].life;
 	if (known && (new->life < r->log[0].life || (new->life == r->log[0].life && m->serial < r->left_serial)))
 		return;
-	uint64_t settled[RING_FAULTS_MAX] = {0};
+	uint64_t settled[RING_RECORDS_MAX] = {0};
 	bool changed = n != had && (n < had ? n : had) + 1 < r->faults;
 	for (unsigned i = 0; i < n; i++) {
 		bool same = i < had && same_record(&r->log[i], &m->records[i]);

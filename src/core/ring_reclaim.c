@@ -17,7 +17,7 @@
 void ring_extend(struct ring *r, enum ring_cause cause, uint64_t bound, const struct ring_record *log, unsigned n)
 {
 	struct ring_change *c = &r->change;
-	struct ring_record new[RING_FAULTS_MAX];
+	struct ring_record new[RING_RECORDS_MAX];
 	unsigned new_n = 0;
 	bool alone = bound == ring_self(r), open = c->kind == RING_INTENT_EXTEND;
 	if (!ring_records_put(r, new, &new_n, log, alone ? 0 : n))
@@ -25,10 +25,10 @@ void ring_extend(struct ring *r, enum ring_cause cause, uint64_t bound, const st
 	const struct contact *next = ring_hold(r, alone ? NULL : new_n ? new[0].who : ring_known(r, bound));
 	const struct contact *leaver = open ? c->who : cause == CAUSE_LEAVE ? ring_hold(r, r->left) : NULL;
 	bool mixed = cause == CAUSE_FORCE || (r->log_n && cause != CAUSE_BACK && epoch_cmp(r->log[0].epoch, r->epoch));
-	struct ring_record gone[RING_FAULTS_MAX];
+	struct ring_record gone[RING_RECORDS_MAX];
 	unsigned gone_n = open ? c->gone_n : 0;
 	memcpy(gone, c->gone, gone_n * sizeof *gone);
-	if (r->log_n && gone_n < RING_FAULTS_MAX) { /* moves with its references */
+	if (r->log_n && gone_n < RING_RECORDS_MAX) { /* moves with its references */
 		gone[gone_n++] = r->log[0];
 		memmove(r->log, r->log + 1, --r->log_n * sizeof *r->log);
 	}
@@ -74,12 +74,12 @@ void ring_change_clear(struct ring *r)
 static void extend_abort(struct ring *r)
 {
 	struct ring_change *c = &r->change;
-	struct ring_record log[2 * RING_FAULTS_MAX];
+	struct ring_record log[2 * RING_RECORDS_MAX];
 	unsigned n = 0, keep = 0;
-	struct ring_record new[RING_FAULTS_MAX];
+	struct ring_record new[RING_RECORDS_MAX];
 	memcpy(log, c->gone, c->gone_n * sizeof *log);
 	memcpy(log + c->gone_n, r->log, r->log_n * sizeof *log);
-	n = c->gone_n + r->log_n;
+	n = ring_records_sound(r, log, c->gone_n + r->log_n, r->lo);
 	if (!ring_records_put(r, new, &keep, log, n))
 		return;
 	ring_records_clear(r, r->log, &r->log_n);
@@ -126,6 +126,8 @@ void ring_take(struct ring *r)
 		while (r->succ_n)
 			ring_succ_remove(r, r->succ[0]->id);
 		ring_clear(r, &r->via);
+		if (forced) /* what we were is over: nobody from there takes us for its neighbour, or grants us a lease */
+			r->life = ring_life_next(r);
 	}
 	ring_preds_set(r, NULL, 0);
 	ring_log_changed(r, true);
@@ -256,12 +258,11 @@ void ring_reclaim_progress(struct ring *r)
 		else
 			ring_wake(r, r->grant_end);
 	}
-	if (!c->kind && !r->ask.who) {
-		if (r->leave_wanted)
-			ring_leave_start(r);
-		else
-			ring_join_next(r);
-	}
+	bool quiet = !c->kind && !r->ask.who, left_lives = ring_alone(r) || (r->log_n && r->now < r->grant_end && !r->left_gone);
+	if (quiet && r->leave_wanted)
+		ring_leave_start(r);
+	else if (quiet && left_lives)
+		ring_join_next(r);
 }
 
 /* ---- leave: the right neighbour's side ---- */
@@ -300,9 +301,7 @@ void ring_on_leave(struct ring *r, const struct contact *from, const struct ring
 	ring_join_confirmed(r);
 	ring_join_postpone(r);
 	ring_clear(r, &r->ask.who);
-	ring_preds_set(r, m->pred, m->pred_n);
-	if (r->log_n)
-		r->log[0].epoch = m->records[0].epoch;
+	ring_log_take(r, m);
 	n = ring_records_sound(r, m->records + 1, m->record_n - 1, m->records[0].lo);
 	ring_extend(r, CAUSE_LEAVE, m->records[0].lo, m->records + 1, n);
 }
