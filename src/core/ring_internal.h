@@ -35,6 +35,8 @@ struct ring_change {
 	bool crashed;              /* EXTEND: over a node whose lease ran out, not one that told us */
 	bool forced;               /* EXTEND: nobody knows the exact bound */
 	bool mixed;                /* EXTEND: over a range of another epoch */
+	bool used;                 /* EXTEND: the node at the new bound has logged with us */
+	uint64_t not_before;       /* EXTEND: not carried out before */
 	const struct contact *who; /* JOIN: the joiner; EXTEND: the leaver that waits for our answer, or NULL */
 	uint64_t nonce, seq;       /* JOIN: of the request that will be answered */
 	uint64_t old;              /* JOIN, granted: our bound before */

@@ -146,6 +146,7 @@ void ring_log_take(struct ring *r, const struct ring_message *m)
 		return;
 	memcpy(r->settled, settled, sizeof settled);
 	r->left_serial = m->serial;
+	r->change.used = r->change.kind == RING_INTENT_EXTEND;
 	ring_put(r, &r->left, r->log[0].who);
 	ring_preds_set(r, m->pred, m->pred_n);
 	if (changed)

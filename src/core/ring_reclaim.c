@@ -36,7 +36,7 @@ void ring_extend(struct ring *r, enum ring_cause cause, uint64_t bound, const st
 		ring_drop(r, c->who);
 	*c = (struct ring_change){.kind = RING_INTENT_EXTEND, .who = leaver, .bound = bound,
 		.crashed = cause == CAUSE_CRASH || cause == CAUSE_BACK || (open && c->crashed), .forced = cause == CAUSE_FORCE || (open && c->forced),
-		.mixed = mixed || (open && c->mixed), .gone_n = gone_n};
+		.mixed = mixed || (open && c->mixed), .not_before = open ? c->not_before : 0, .gone_n = gone_n};
 	memcpy(c->gone, gone, gone_n * sizeof *gone);
 	if (r->left && cause != CAUSE_RESTART) {
 		if (cause != CAUSE_LEAVE)
@@ -70,7 +70,8 @@ void ring_change_clear(struct ring *r)
 
 /* R-CRASH-7: that a neighbour is gone is decided by one who serves all the time until the range is taken. When our
  * lease runs out, somebody else may have given that neighbour one. So the change is dropped, and when we serve again the
- * neighbour gets the time that such a lease can last. */
+ * neighbour gets the time that such a lease can last. But when the node at the new bound has logged with us already, the
+ * one between would come back with an old log of it: then there is no way back, and only the taking waits. */
 static void extend_abort(struct ring *r)
 {
 	struct ring_change *c = &r->change;
@@ -100,8 +101,12 @@ void ring_lease_lapsed(struct ring *r)
 	if (leased == r->leased || r->state != RING_IN)
 		return;
 	r->leased = leased;
-	if (!leased && r->change.kind == RING_INTENT_EXTEND && r->change.crashed && r->change.bound != ring_self(r))
+	struct ring_change *c = &r->change;
+	bool crash = c->kind == RING_INTENT_EXTEND && c->crashed && c->bound != ring_self(r);
+	if (!leased && crash && !c->used)
 		extend_abort(r);
+	if (leased && crash)
+		c->not_before = r->now + r->lease_plus;
 	if (!leased && r->ask.who)
 		ring_clear(r, &r->ask.who);
 	if (leased && r->grant_end < r->now + r->lease_plus && !ring_alone(r))
@@ -248,6 +253,8 @@ void ring_reclaim_progress(struct ring *r)
 	struct ring_change *c = &r->change;
 	if (c->kind == RING_INTENT_JOIN)
 		join_step(r);
+	else if (c->kind == RING_INTENT_EXTEND && r->now < c->not_before)
+		ring_wake(r, c->not_before);
 	else if (c->kind == RING_INTENT_EXTEND && ring_own_settled(r) && (ring_serving(r) || c->bound == ring_self(r)))
 		ring_take(r);
 	if (r->ask.who)
