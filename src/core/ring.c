@@ -52,7 +52,7 @@ void ring_reset(struct ring *r)
 	memset(r->settled, 0, sizeof r->settled);
 	r->lo = r->self ? r->self->id : 0;
 	r->left_serial = r->grant_end = r->lease_end = r->orphan_us = r->no_lease_us = 0;
-	r->left_lost = r->left_gone = r->left_far = r->ack_due = r->log_due = r->leave_wanted = r->leased = false;
+	r->left_lost = r->left_gone = r->left_far = r->ack_due = r->log_due = r->leave_wanted = r->leased = r->own_lease = false;
 	r->acked = r->own_settled = r->list_known = 0;
 	r->passed_us = 0;
 	r->joined_from = 0;
@@ -326,7 +326,8 @@ static void dispatch(struct ring *r, const struct contact *from, const struct ri
 static void spoke(struct ring *r, const struct contact *from, const struct ring_message *m)
 {
 	r->join_heard = true;
-	if (m->kind != RING_JOIN && from->id != ring_self(r)) { /* from a member, then */
+	bool member = m->kind != RING_JOIN && m->why != RING_WHY_NOT_MEMBER && from->id != ring_self(r);
+	if (member) {
 		r->heard_us = r->now;
 		ring_put(r, &r->speaker, from);
 	}

@@ -122,7 +122,9 @@ struct ring {
 	uint64_t version, own_settled; /* of our own record */
 	uint64_t log_next_us;
 	bool log_due;
+	bool own_lease;            /* we gave it to ourselves, in an epoch of our own */
 	bool leased;               /* our lease ran when we last looked */
+	uint64_t lost_us;          /* when that changed */
 	uint64_t lease_end, lease_next_us, lease_seq, lease_sent[RING_SENT_MAX];
 	unsigned lease_tries;
 	uint64_t lease_pace;       /* until the next renewal: short after a change, half a lease when it is quiet */

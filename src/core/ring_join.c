@@ -101,6 +101,10 @@ void ring_on_join_refused(struct ring *r, const struct contact *from, const stru
 	case RING_WHY_TAKEN: join_failed(r, P2PS_EID_TAKEN); return;
 	case RING_WHY_FULL: join_failed(r, P2PS_ENET_FULL); return;
 	case RING_WHY_ELSEWHERE:
+		if (m->who && !memcmp(m->who->key, r->self->key, sizeof r->self->key)) { /* a former self stands there still */
+			ring_clear(r, &r->owner);
+			break;
+		}
 		if (m->who && ring_put(r, &r->owner, m->who)) {
 			r->join_next_us = r->now;
 			if (++r->join_hints % 16 == 0) { /* they send us in circles: things are moving */

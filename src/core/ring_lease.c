@@ -212,6 +212,7 @@ void ring_on_lease_ack(struct ring *r, const struct contact *from, const struct 
 	r->lease_pace = r->lease_pace < r->lease / 4 ? 2 * r->lease_pace : r->lease / 2;
 	r->lease_tries = 0;
 	r->no_lease_us = 0;
+	r->own_lease = false;
 	r->succ_broke &= r->passed_on;
 	if (r->via && !r->passed_on)
 		ring_clear(r, &r->via);
@@ -353,7 +354,7 @@ void ring_on_round(struct ring *r, const struct contact *from, const struct ring
 		return;
 	if (m->id == ring_self(r)) {
 		if (m->seq == r->round_seq && r->now < r->round_sent + r->lease)
-			r->lease_end = r->round_sent + r->lease;
+			r->lease_end = r->round_sent + r->lease, r->own_lease = false;
 		return;
 	}
 	if (m->id == r->passed_origin && m->seq == r->passed_seq)

@@ -101,6 +101,7 @@ void ring_lease_lapsed(struct ring *r)
 	if (leased == r->leased || r->state != RING_IN)
 		return;
 	r->leased = leased;
+	r->lost_us = r->now;
 	struct ring_change *c = &r->change;
 	bool crash = c->kind == RING_INTENT_EXTEND && c->crashed && c->bound != ring_self(r);
 	if (!leased && crash && !c->used)
@@ -437,12 +438,12 @@ static void orphan_progress(struct ring *r)
 		ring_tell_left(r, 0, 0);
 	}
 	bool fresh = r->asker && r->now - r->asker_us <= r->lease;
-	if (r->now >= r->orphan_us + r->lease_plus && fresh && ring_serving(r)) {
+	if (fresh && ring_serving(r)) { /* one full lease has passed since we were to grant it leases */
 		uint64_t bound = r->asker->id;
 		ring_preds_set(r, &r->asker, 1);
 		ring_extend(r, CAUSE_FORCE, bound, NULL, 0);
 	} else {
-		ring_wake(r, r->orphan_us + r->lease_plus > r->now ? r->orphan_us + r->lease_plus : r->now + r->lease / 4);
+		ring_wake(r, r->now + r->lease / 4);
 	}
 }
 
@@ -451,8 +452,14 @@ void ring_trouble_progress(struct ring *r)
 	if (ring_alone(r) || r->state != RING_IN)
 		return;
 	orphan_progress(r);
-	if (ring_serving(r))
+	bool stuck = r->no_lease_us && r->now - r->no_lease_us < r->lease / 2;
+	if (ring_serving(r)) {
+		if (r->own_lease && r->now + r->lease / 4 >= r->lease_end && stuck)
+			r->lease_end = r->now + r->lease;
+		if (r->own_lease && stuck)
+			ring_wake(r, r->lease_end - r->lease / 4);
 		return;
+	}
 	uint64_t last = r->lease_end > r->grant_end ? r->lease_end : r->grant_end, quiet = r->heard_us + r->lease / 2;
 	uint64_t alone_at = last > quiet ? last : quiet;
 	if (r->now >= alone_at) {
@@ -460,15 +467,18 @@ void ring_trouble_progress(struct ring *r)
 		return;
 	}
 	ring_wake(r, alone_at);
-	if (r->now >= r->lease_end + 4 * r->lease && r->no_lease_us && r->now - r->no_lease_us < r->lease / 2) {
-		r->epoch = ring_epoch_new(r); /* nobody can start: somebody must, and in a new epoch nothing is served twice */
+	/* Our right neighbour lives but cannot grant, perhaps because it waits for us, all around the ring. Somebody must
+	 * begin, best who has a gap to its left to close; and in a new epoch nothing is served twice. */
+	bool gap = r->now >= r->grant_end;
+	uint64_t begin = r->lease_end + (gap ? 1 : 4) * r->lease, give_up = r->lost_us + 8 * r->lease;
+	if (stuck && r->now >= begin) {
+		r->epoch = ring_epoch_new(r);
 		r->lease_end = r->now + r->lease;
-		r->told.forced = true;
+		r->own_lease = r->leased = r->told.forced = true;
 		ring_log_changed(r, true);
-	} else if (r->now >= r->lease_end + 5 * r->lease) {
-		if (r->speaker)
-			ring_join_again(r, r->speaker, r->now + 10 * r->lease);
+	} else if (r->now >= give_up && r->speaker) {
+		ring_join_again(r, r->speaker, r->now + 10 * r->lease);
 	} else {
-		ring_wake(r, r->lease_end + (r->now < r->lease_end + 4 * r->lease ? 4 : 5) * r->lease);
+		ring_wake(r, r->now < begin ? begin : r->now + r->lease / 8);
 	}
 }
