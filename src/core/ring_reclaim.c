@@ -426,6 +426,18 @@ static void force_alone(struct ring *r)
 		ring_take(r);
 }
 
+/* Whoever lost its right neighbour and does not know that we are the next one. In a small ring our successors stand to
+ * our left, too. */
+static void orphan_call(struct ring *r)
+{
+	struct ring_message m = {.kind = RING_NEW_SUCC};
+	for (unsigned i = 0; i < r->pred_n; i++)
+		ring_send(r, r->pred[i], &m);
+	for (unsigned i = 1; i < r->succ_n; i++)
+		ring_send(r, r->succ[i], &m);
+	r->orphan_us = r->now;
+}
+
 /* The left neighbour is silent, and nobody told us its bound. */
 static void orphan_progress(struct ring *r)
 {
@@ -433,10 +445,8 @@ static void orphan_progress(struct ring *r)
 		r->orphan_us = 0;
 		return;
 	}
-	if (!r->orphan_us) {
-		r->orphan_us = r->now;
-		ring_tell_left(r, 0, 0);
-	}
+	if (!r->orphan_us || r->now - r->orphan_us >= r->lease / 2)
+		orphan_call(r);
 	bool fresh = r->asker && r->now - r->asker_us <= r->lease;
 	if (fresh && ring_serving(r)) { /* one full lease has passed since we were to grant it leases */
 		uint64_t bound = r->asker->id;

@@ -169,7 +169,7 @@ static void test_seeds(void **state)
 {
 	(void)state;
 	const char *one = getenv("RING_SEED"), *many = getenv("RING_SEEDS");
-	uint64_t first = one ? strtoull(one, NULL, 10) : 1, n = one ? 1 : many ? strtoull(many, NULL, 10) : 40, bad = 0;
+	uint64_t first = one ? strtoull(one, NULL, 10) : 1, n = one ? 1 : many ? strtoull(many, NULL, 10) : 4000, bad = 0;
 	for (uint64_t s = first; s < first + n && bad < 20; s++)
 		bad += !seed(s);
 	print_message("%llu merges\n", (unsigned long long)merged);
