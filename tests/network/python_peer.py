@@ -1,4 +1,4 @@
-"""A node in Python, written from docs/PROTOCOL.md: TLS link, hello, a member of the ring, look-ups, flows, casts. It shares
+"""A node in Python that follows docs/PROTOCOL.md: TLS link, hello, a member of the ring, look-ups, flows, casts. It shares
 no code with the other implementation; decoding is that of tests/vectors/check.py. It knows one neighbour only, so it
 is good for a ring of two, and it never takes a range over."""
 import os

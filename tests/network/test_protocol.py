@@ -1,4 +1,4 @@
-"""docs/PROTOCOL.md is enough to be a member: a node in Python that was written from it alone, in a ring with a daemon."""
+"""docs/PROTOCOL.md is enough to be a member: a node in Python that follows it, in a ring with a daemon."""
 import shutil
 import ssl
 import time

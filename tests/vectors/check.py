@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Reads the test vectors with decoders written from docs/PROTOCOL.md alone: python3 check.py DIR
+"""Reads the test vectors with decoders that follow docs/PROTOCOL.md: python3 check.py DIR
 
 Nothing here is shared with the C code: a protobuf reader of forty lines, the fixed layouts, the rules for keys, ids,
 access points, judgement, routing and tables. Each function decode_X(bytes) returns the meaning as the JSON has it, or
