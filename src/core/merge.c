@@ -25,7 +25,8 @@
 #define MERGE_LATER_US 5000000u
 #define MERGE_MAX_US 300000000u
 #define MERGE_TEST_US 8000000u   /* a test that has not ended is given up */
-#define MERGE_FRESH_US 500000u   /* so long our own leader is taken for known */
+#define MERGE_KNOWN_US 60000000u /* so long our own leader is taken for known: it is asked by everybody */
+#define MERGE_FRESH_US 500000u   /* but before two rings are told apart it must be no older than this */
 #define MERGE_SURE_US 800000u    /* between the two answers that decide */
 #define MERGE_DEAF_LEASES 4u     /* a node that could not serve for so many leases will not by itself */
 
@@ -212,6 +213,13 @@ static void merge_judge(struct node *n, struct peer *p, const struct merge_view 
 			k->lo = o->from;
 		return;
 	}
+	if (!merge_deaf(n) && n->now_us - g->leader_at > MERGE_FRESH_US) {
+		g->leader_at = 0; /* old news: ask again, both of us */
+		l = l ? l : merge_add(n, &p->c);
+		if (l)
+			l->at = n->now_us + rng_below(&n->rng, MERGE_FRESH_US / 4);
+		return;
+	}
 	bool yield = merge_deaf(n)	     ? true
 		     : o->leader != g->leader ? o->leader_size > g->leader_size ||
 						     (o->leader_size == g->leader_size && o->leader < g->leader)
@@ -263,7 +271,7 @@ static void merge_go_on(struct node *n)
 	bool tell = p && p->state == PEER_UP && !g->told;
 	if (!tell && !g->heard)
 		return;
-	if (!merge_deaf(n) && (!g->leader_at || n->now_us - g->leader_at > MERGE_FRESH_US)) {
+	if (!merge_deaf(n) && (!g->leader_at || n->now_us - g->leader_at > MERGE_KNOWN_US)) {
 		if (g->looking)
 			return;
 		g->looking = true;
