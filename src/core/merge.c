@@ -119,7 +119,7 @@ void merge_joined(struct node *n)
 {
 	struct merge *g = n->merge;
 	for (uint32_t i = 0; i < g->len; i++)
-		g->v[i].at = n->now_us + rng_jitter(&n->rng, (i + 1) * MERGE_LATER_US);
+		g->v[i].at = n->now_us + MERGE_FIRST_US + rng_below(&n->rng, UINT64_C(1) * (i + 1) * (i + 1) * MERGE_FIRST_US);
 }
 
 const struct contact *merge_next(const struct node *n, uint32_t *i)
