@@ -19,8 +19,7 @@ struct batch {
 	struct batch_slot *slot;
 	struct cast_request rq;
 	struct buf *buf;
-	uint32_t room;
-	char type[]; /* content type, then (aligned) the list */
+	uint32_t room; /* behind the struct: the list, the content type */
 };
 
 /* Where to; what makes two messages go the same way. */
@@ -101,8 +100,8 @@ static int batch_new(p2ps_node *n, struct batch_slot *s, const struct place *p, 
 {
 	uint32_t room = s->hot ? BATCH_FULL : BATCH_FIRST;
 	room = room < len + 4 ? len + 4 : room;
-	size_t type = (strlen(p->type) + 8) & ~(size_t)7, ids = p->list_len * sizeof *p->list;
-	struct batch *b = malloc(sizeof *b + type + ids);
+	size_t type = strlen(p->type) + 1, ids = p->list_len * sizeof *p->list;
+	struct batch *b = malloc(sizeof *b + ids + type);
 	struct buf *buf = b ? entry_buf(n, room) : NULL;
 	if (!buf) {
 		free(b);
@@ -110,11 +109,11 @@ static int batch_new(p2ps_node *n, struct batch_slot *s, const struct place *p, 
 	}
 	*b = (struct batch){.post = {.run = batch_run}, .n = n, .slot = s, .buf = buf, .room = room};
 	uint8_t *at = buf->data + BUF_HEADROOM;
-	strcpy(b->type, p->type);
+	uint64_t *list = (uint64_t *)(b + 1);
 	if (ids)
-		memcpy(b->type + type, p->list, ids);
-	b->rq = (struct cast_request){.mode = p->mode, .self = p->self, .to = p->to, .list = (const uint64_t *)(b->type + type),
-		.list_len = p->list_len, .content_type = b->type, .entries = {buf, at, len + 4}, .count = 1};
+		memcpy(list, p->list, ids);
+	b->rq = (struct cast_request){.mode = p->mode, .self = p->self, .to = p->to, .list = list, .list_len = p->list_len,
+		.content_type = memcpy((char *)list + ids, p->type, type), .entries = {buf, at, len + 4}, .count = 1};
 	put_entry(at, data, len);
 	if (p->list_len <= BATCH_LIST_MAX)
 		s->open = b;

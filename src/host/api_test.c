@@ -344,9 +344,14 @@ static void a_full_stream_refuses(void **state)
 	for (int i = 0; i < 10; i++)
 		expect_text(b, "fits", 1);
 	assert_int_equal(p2ps_next(b, &m), P2PS_EAGAIN);
-	assert_int_equal(p2ps_send(a, 16, "again", 5, NULL, &op), 0);
-	assert_int_equal(p2ps_op_wait(op, LONG), 0);
-	p2ps_op_free(&op);
+	/* There is room again; the other node's thread hears of it in its own time. */
+	int err = P2PS_ESTREAM_FULL;
+	for (int i = 0; err == P2PS_ESTREAM_FULL && i < 1000; i++) {
+		assert_int_equal(p2ps_send(a, 16, "again", 5, NULL, &op), 0);
+		err = p2ps_op_wait(op, LONG);
+		p2ps_op_free(&op);
+	}
+	assert_int_equal(err, 0);
 	p2ps_close(&b);
 	p2ps_close(&a);
 }
@@ -474,6 +479,7 @@ static void events(void **state)
 	p2ps_stop(a, NULL);
 	e = event_named(a, "stopped");
 	assert_int_equal(p2ps_event_error(e), 0);
+	p2ps_event_free(&e);
 	assert_int_equal(p2ps_wait_event(a, &e, LONG), P2PS_ECLOSED);
 	p2ps_close(&a);
 }

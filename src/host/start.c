@@ -202,13 +202,13 @@ static void *host_thread(void *arg)
 	host_posts_end(h);
 	if (h->dir && atomic_load(&h->leave))
 		forget(h);
-	pthread_mutex_lock(&h->lock);
 	atomic_store(&h->state, HOST_STOPPED);
+	if (h->hooks.stopped)
+		h->hooks.stopped(h->hooks.ctx, h->stop_err, h->stop_text);
+	pthread_mutex_lock(&h->lock);
 	h->stopped = true;
 	pthread_cond_broadcast(&h->changed);
 	pthread_mutex_unlock(&h->lock);
-	if (h->hooks.stopped)
-		h->hooks.stopped(h->hooks.ctx, h->stop_err, h->stop_text);
 	return NULL;
 }
 

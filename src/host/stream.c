@@ -440,7 +440,8 @@ int stream_read(struct stream *s, struct pool *pool, uint64_t *at, uint32_t limi
 			if (!b || used + 4 + (uint32_t)len > room)
 				goto full;
 			put_le32(b->data + used, (uint32_t)len);
-			memcpy(b->data + used + 4, rec, (size_t)len);
+			if (len)
+				memcpy(b->data + used + 4, rec, (size_t)len);
 			used += 4 + (uint32_t)len;
 			number++;
 		}
