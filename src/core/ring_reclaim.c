@@ -129,6 +129,8 @@ void ring_take(struct ring *r)
 	r->lo = c.bound;
 	ring_clear(r, &r->asker);
 	if (ring_alone(r)) {
+		if (forced || c.crashed) /* another ring: what the old one says to who we were there is not for us */
+			r->life = ring_life_next(r);
 		while (r->succ_n)
 			ring_succ_remove(r, r->succ[0]->id);
 		ring_clear(r, &r->via);

@@ -509,7 +509,7 @@ static void require_the_rest(struct run *r)
 		if (keys[0] != keys[2])
 			work_cast(r, i, CAST_LIST_KEYS, 0, (uint64_t[]){keys[0], keys[2]}, 2, 1, 40, false);
 		work_request(r, i, REQUEST_PING, r->node[other].id);
-		if (k < 4)
+		if (k < 4 && r->s->nodes <= 100)
 			work_request(r, i, REQUEST_RING, 0);
 		work_flush(r, i);
 		run_for(r, WORLD_SECOND / 20);
@@ -526,7 +526,9 @@ static void require_quiet(struct run *r)
 	run_for(r, seconds * WORLD_SECOND);
 	for (unsigned i = 0; i < r->s->nodes && !world_failed(r->w); i++) {
 		sum += sent = world_node(r->w, i)->control_frames - r->node[i].control_from;
-		if (sent > seconds * 3 && r->s->lease_us >= RING_LEASE_US)
+		r->res->idle_worst = sent * 1000 / seconds > r->res->idle_worst ? sent * 1000 / seconds : r->res->idle_worst;
+		/* A few have more links than others. */
+		if (sent > seconds * (r->s->nodes > 100 ? 6 : 3) && r->s->lease_us >= RING_LEASE_US)
 			world_fail(r->w, "n%u sends %" PRIu64 " control frames in %" PRIu64 " s when it is idle", i, sent, seconds);
 	}
 	r->res->idle_milli = sum * 1000 / seconds / r->s->nodes;

@@ -42,7 +42,7 @@ struct shared {
 };
 struct totals {
 	uint64_t passed, failed, dead, forced, fired[SCENARIO_FAULTS], outcomes[5], simulated_us, frames, steps, casts, requests, delivered, lookups,
-		hops_max, heal_max_us, bytes_max, bytes_mean, idle_max_milli;
+		hops_max, heal_max_us, bytes_max, bytes_mean, idle_max_milli, idle_worst;
 };
 
 static const char usage[] =
@@ -138,6 +138,7 @@ static void add_up(struct totals *t, const struct scenario_result *r)
 	max_in(&t->bytes_max, r->bytes_max);
 	max_in(&t->bytes_mean, r->bytes_mean);
 	max_in(&t->idle_max_milli, r->idle_milli);
+	max_in(&t->idle_worst, r->idle_milli ? r->idle_worst : 0);
 }
 
 static void take(const struct options *o, struct totals *t, const struct report *r)
@@ -175,8 +176,9 @@ static void summary(const struct totals *t, uint64_t ms)
 	printf("look-ups %" PRIu64 ", most hops %" PRIu64 "; slowest heal %" PRIu64 ".%" PRIu64 " s; ranges forced %" PRIu64
 	       "; networks without any member left %" PRIu64 "\n",
 		t->lookups, t->hops_max, t->heal_max_us / WORLD_SECOND, t->heal_max_us % WORLD_SECOND / 100000, t->forced, t->dead);
-	printf("memory of a node: worst mean of a network %" PRIu64 " B, worst node %" PRIu64 " B; idle control frames: worst mean %" PRIu64 ".%03" PRIu64 "/s\n",
-		t->bytes_mean, t->bytes_max, t->idle_max_milli / 1000, t->idle_max_milli % 1000);
+	printf("memory of a node: worst mean of a network %" PRIu64 " B, worst node %" PRIu64 " B; idle control frames: worst mean %" PRIu64 ".%03" PRIu64
+	       "/s, busiest node %" PRIu64 ".%03" PRIu64 "/s\n",
+		t->bytes_mean, t->bytes_max, t->idle_max_milli / 1000, t->idle_max_milli % 1000, t->idle_worst / 1000, t->idle_worst % 1000);
 	printf("faults that struck:");
 	for (unsigned i = 0; i < SCENARIO_FAULTS; i++)
 		if (t->fired[i])
