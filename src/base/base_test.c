@@ -233,6 +233,42 @@ static void test_pool(void **state)
 	pool_free(&pool, a, 10);
 }
 
+/* Freed pieces of two sizes are kept, a few of each; they come back with their very address, and count as free. */
+static void test_pool_spares(void **state)
+{
+	static struct pool_spares mem[POOL_SPARE_SIZES];
+	static const size_t sizes[POOL_SPARE_SIZES] = {1000, 2000};
+	void *all[POOL_SPARES + 5];
+	pool_spares(&pool, mem, sizes);
+	for (unsigned i = 0; i < POOL_SPARES + 5; i++)
+		all[i] = pool_alloc_raw(&pool, 1000);
+	assert_int_equal(pool.used, (POOL_SPARES + 5) * 1000);
+	for (unsigned i = 0; i < POOL_SPARES + 5; i++)
+		pool_free(&pool, all[i], 1000); /* the last five go back to the system */
+	assert_int_equal(pool.used, 0);
+	bool seen[POOL_SPARES] = {0};
+	for (unsigned i = 0; i < POOL_SPARES; i++) {
+		void *m = pool_alloc_raw(&pool, 1000);
+		unsigned k = 0;
+		while (k < POOL_SPARES && all[k] != m)
+			k++;
+		assert_in_range(k, 0, POOL_SPARES - 1);
+		assert_false(seen[k]); /* no piece is given away twice */
+		seen[k] = true;
+	}
+	for (unsigned i = 0; i < POOL_SPARES; i++)
+		pool_free(&pool, all[i], 1000);
+	uint8_t *z = pool_alloc(&pool, 1000); /* zeroed, wherever it comes from */
+	assert_true(z[0] == 0 && z[999] == 0);
+	pool_free(&pool, z, 1000);
+	void *other = pool_alloc_raw(&pool, 2000);
+	assert_non_null(other);
+	pool_free(&pool, other, 2000);
+	pool.cap = 500; /* the cap holds for what is kept, too */
+	assert_null(pool_alloc_raw(&pool, 1000));
+	pool_spares_drop(&pool);
+}
+
 static void test_pool_strings(void **state)
 {
 	char *s = pool_strdup(&pool, "eight...");
@@ -495,7 +531,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_ids), cmocka_unit_test(test_le), P(test_map_model), P(test_map_empty), P(test_map_memory),
-		P(test_map_order), P(test_pool), P(test_pool_strings), P(test_pool_fault), cmocka_unit_test(test_arena),
+		P(test_map_order), P(test_pool), P(test_pool_spares), P(test_pool_strings), P(test_pool_fault), cmocka_unit_test(test_arena),
 		cmocka_unit_test(test_arena_cap), cmocka_unit_test(test_arena_text), P(test_slices),
 		cmocka_unit_test(test_rng_vector), cmocka_unit_test(test_rng_streams), cmocka_unit_test(test_rng_below),
 		cmocka_unit_test(test_crypto), cmocka_unit_test(test_values), cmocka_unit_test(test_values_memory),

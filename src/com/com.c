@@ -248,7 +248,7 @@ static void com_reap(struct com *c)
 	c->reap = false;
 	for (uint32_t i = 0; i < c->mates_n;) {
 		struct mate *m = c->mates_v[i];
-		bool idle = !mate_known(m) && !m->links && !m->failing;
+		bool idle = !mate_known(m) && !m->links && !m->failing && !m->bulk_fell;
 		if (idle && c->now_us < m->dial_at_us)
 			com_arm(c, m->dial_at_us);
 		if (!idle || c->now_us < m->dial_at_us) {
@@ -491,11 +491,24 @@ void mate_fail_later(struct com *c, struct mate *m, int err)
 	com_arm(c, c->now_us);
 }
 
+void mate_bulk_later(struct com *c, struct mate *m)
+{
+	c->failing += !m->bulk_fell;
+	m->bulk_fell = true;
+	com_arm(c, c->now_us);
+}
+
 /* What could not be told from within a call of core's. */
 static void com_settle(struct com *c)
 {
 	for (uint32_t i = 0; c->failing && i < c->mates_n; i++) {
 		struct mate *m = c->mates_v[i];
+		if (m->bulk_fell) {
+			m->bulk_fell = false;
+			c->failing--;
+			if (c->cfg.hooks.bulk_down && !m->failing)
+				c->cfg.hooks.bulk_down(c->cfg.hooks.ctx, &m->p);
+		}
 		if (!m->failing)
 			continue;
 		bool again = m->want;
@@ -818,7 +831,7 @@ const char *com_check(const struct com *c)
 		const char *wrong = mate_check(c, c->mates_v[i], i);
 		if (wrong)
 			return wrong;
-		failing += c->mates_v[i]->failing;
+		failing += c->mates_v[i]->failing + c->mates_v[i]->bulk_fell;
 	}
 	if (c->links_n != c->links.count || c->mates_n != c->mates.count)
 		return "lists and maps differ";

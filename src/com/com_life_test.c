@@ -84,6 +84,48 @@ static void test_parked_admitted(void **state)
 	assert_true(joined(&w, 0, 1));
 }
 
+/* The peer says that another link stays, but there is none (any more): asked again, before core hears of it. */
+static void test_exists_not(void **state)
+{
+	uint8_t bytes[256];
+	connect_to(&w, 0, 1);
+	choices(&w, 0);
+	choices(&w, 0);
+	end_clear(&w.conn[0].end[1]);
+	struct slice body = bye_encode(&w.pool, &(struct bye){.err = P2PS_EEXISTS, .text = ""});
+	inject(&w, 0, 0, bytes, raw_frame(bytes, FRAME_BYE, body));
+	slice_drop(&body);
+	settle(&w);
+	expect("A dials b:1\n"
+	       "A -> B HELLO\n"
+	       "A closes B\n");
+	assert_int_equal(peer(&w, 0, 1)->state, PEER_CONNECTING);
+	pass(&w, 1000000);
+	assert_true(joined(&w, 0, 1));
+}
+
+/* The dial that a hello was parked for hangs: the hello has its own time. */
+static void test_parked_timeout(void **state)
+{
+	connect_to(&w, 0, 1);
+	connect_step(&w, &w.conn[0]);
+	give(&w, &w.conn[0].end[0]); /* says hello */
+	end_clear(&w.conn[0].end[1]); /* which B does not read */
+	pass(&w, COM_HELLO_TIMEOUT_US / 2);
+	connect_to(&w, 1, 0);
+	settle(&w);
+	expect("A dials b:1\n"
+	       "A -> B HELLO\n"
+	       "B dials a:1\n"
+	       "B -> A HELLO\n");
+	pass(&w, COM_HELLO_TIMEOUT_US / 2);
+	expect("A closes B\n"
+	       "A -> B WELCOME\n"
+	       "A: B is up, inbound\n"
+	       "B: A is up\n");
+	assert_true(joined(&w, 0, 1));
+}
+
 /* B restarts; A has not noticed. */
 static void test_supersede(void **state)
 {
@@ -282,6 +324,116 @@ static void test_close_peer(void **state)
 	assert_int_equal(w.node[0].com->mates_n, 0);
 }
 
+/* Core changes its mind before it has heard of the end. */
+static void test_close_and_connect(void **state)
+{
+	up_ab();
+	step(&w, 0);
+	com_close_peer(w.node[0].com, peer(&w, 0, 1), 0);
+	drain(&w, 0);
+	connect_to(&w, 0, 1);
+	pass(&w, 1000000);
+	expect("A -> B BYE ECLOSED\n"
+	       "A closes B\n"
+	       "A: B is down, ECLOSED\n"
+	       "A dials b:1\n"
+	       "B closes A\n"
+	       "B: A is down, ECLOSED\n"
+	       "A -> B HELLO\n"
+	       "B -> A WELCOME\n"
+	       "B: A is up, inbound\n"
+	       "A: B is up\n");
+}
+
+/* The peer does not close although our last frame is sent: we do. */
+static void test_done_timeout(void **state)
+{
+	up_ab();
+	w.now_us += COM_IDLE_US;
+	step(&w, 0);
+	com_timer(w.node[0].com);
+	drain(&w, 0);
+	end_clear(&w.conn[0].end[1]); /* B reads nothing any more */
+	pass(&w, COM_CLOSING_US - 1);
+	expect("A -> B BYE 0\n");
+	pass(&w, 1);
+	expect("A closes B\n"
+	       "A: B is down, 0\n"
+	       "B: A is down, ECLOSED\n");
+}
+
+/* Nonsense after our last frame ends the link, and the peer is down as it would have been. */
+static void test_done_nonsense(void **state)
+{
+	up_ab();
+	w.now_us += COM_IDLE_US;
+	step(&w, 0);
+	com_timer(w.node[0].com);
+	drain(&w, 0);
+	end_clear(&w.conn[0].end[1]);
+	inject(&w, 0, 0, "nonsense", 8);
+	settle(&w);
+	expect("A -> B BYE 0\n"
+	       "A closes B\n"
+	       "A: B is down, 0\n"
+	       "B: A is down, ECLOSED\n");
+}
+
+static void test_bad_bodies(void **state)
+{
+	static const uint8_t types[] = {FRAME_BYE, FRAME_PATHS};
+	uint8_t bytes[256];
+	for (int i = 0; i < 2; i++) {
+		w.conns = 0;
+		up_ab();
+		inject(&w, 1, 0, bytes, raw_frame(bytes, types[i], (struct slice){NULL, (const uint8_t *)"\xff\xff", 2}));
+		settle(&w);
+		expect("B -> A BYE EPROTO\n"
+		       "B closes A\n"
+		       "B: A is down, EPROTO\n"
+		       "A closes B\n"
+		       "A: B is down, EPROTO\n");
+		pass(&w, 1000000);
+	}
+}
+
+/* Another network than before: whoever was met in the old one is left. */
+static void test_other_network(void **state)
+{
+	struct peer *p;
+	uint32_t i = 0;
+	network_new(&w.own_pool, &w.other_net, "other", 2, false);
+	connect_to(&w, 2, 1);
+	up_ab();
+	assert_int_equal(com_set_network(w.node[1].com, &w.net), 0); /* the same: nothing happens */
+	connect_to(&w, 1, 0);
+	dial(&w, 1, "c:1", NULL, 4);
+	connect_step(&w, &w.conn[2]);
+	give(&w, &w.conn[2].end[0]);
+	raw_link();
+	forget();
+	assert_true(com_next_peer(w.node[1].com, &i, &p) && p->state == PEER_UP);
+	step(&w, 1);
+	assert_int_equal(com_set_network(w.node[1].com, &w.other_net), 0);
+	drain(&w, 1);
+	pass(&w, COM_HELLO_TIMEOUT_US);
+	for (i = 0; com_next_peer(w.node[1].com, &i, &p);)
+		fail();
+	assert_int_equal(w.node[1].com->links_n, 0);
+	assert_memory_equal(w.node[1].com->net.id, w.other_net.id, 32);
+}
+
+static void test_next_peer(void **state)
+{
+	struct peer *p;
+	uint32_t i = 0, n = 0;
+	up_ab();
+	connect_to(&w, 0, 2);
+	for (; com_next_peer(w.node[0].com, &i, &p); n++)
+		assert_ptr_equal(p, peer(&w, 0, n ? 2 : 1));
+	assert_int_equal(n, 2);
+}
+
 static void test_lost(void **state)
 {
 	up_ab();
@@ -397,6 +549,34 @@ static void test_pending_bounded(void **state)
 	settle(&w);
 	assert_int_equal(w.node[1].heard, COM_PENDING);
 	assert_non_null(strstr(w.trace, "A: room to B\n"));
+}
+
+/* The same for a bulk link: only that one is cut. */
+static void test_bulk_cut(void **state)
+{
+	up_ab();
+	send_class(&w, 0, 1, LINK_BULK, 0);
+	settle(&w);
+	struct frame f = {.type = FRAME_RING};
+	int err = 0;
+	w.tracing = false;
+	for (int sent = 0; !err && sent < 1000; sent++) {
+		f.body = slice_copy(&w.pool, zeros, 60000);
+		step(&w, 0);
+		err = com_send(w.node[0].com, peer(&w, 0, 1), LINK_BULK, &f);
+		drain(&w, 0);
+	}
+	assert_int_equal(err, P2PS_EUNREACHABLE);
+	w.tracing = true;
+	forget();
+	end_clear(&w.conn[1].end[1]);
+	end_down(&w.conn[1].end[1], P2PS_ECLOSED);
+	w.conn[1].end[1].down = true;
+	step(&w, 0);
+	com_timer(w.node[0].com);
+	drain(&w, 0);
+	expect("A: bulk to B is down\n");
+	assert_true(joined(&w, 0, 1));
 }
 
 /* ---- the bulk class ---- */
@@ -604,10 +784,10 @@ static void test_memory(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_two_dials), T(test_simultaneous), T(test_parked_admitted), T(test_supersede),
+		T(test_two_dials), T(test_simultaneous), T(test_parked_admitted), T(test_parked_timeout), T(test_exists_not), T(test_supersede),
 		T(test_half_dead), T(test_older_start), T(test_one_way), T(test_idle), T(test_held), T(test_used),
-		T(test_idle_crossed), T(test_close_peer), T(test_lost), T(test_links_max), T(test_congestion),
-		T(test_queue_cut), T(test_pending_bounded), T(test_bulk), T(test_bulk_waits), T(test_bulk_lost),
+		T(test_idle_crossed), T(test_close_peer), T(test_next_peer), T(test_other_network), T(test_bad_bodies), T(test_done_nonsense), T(test_done_timeout), T(test_close_and_connect), T(test_lost), T(test_links_max), T(test_congestion),
+		T(test_queue_cut), T(test_bulk_cut), T(test_pending_bounded), T(test_bulk), T(test_bulk_waits), T(test_bulk_lost),
 		T(test_bulk_alone), T(test_ping), T(test_unknown_type), T(test_bodies), T(test_new_id),
 		T(test_reasons), T(test_sizes), T(test_memory),
 	};

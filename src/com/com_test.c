@@ -157,6 +157,37 @@ static void test_chosen_ids(void **state)
 	assert_memory_equal(com_find(w.node[1].com, 7)->c.key, w.node[2].key, 32);
 }
 
+/* The id belonged to a key that does not answer: it goes to the one that is here. */
+static void test_id_passes_on(void **state)
+{
+	static char addrs[] = "a:1", zone[] = "";
+	network_new(&w.own_pool, &w.other_net, "chosen", 2, true);
+	for (int n = 0; n < 3; n++) {
+		node_kill(&w, n);
+		node_start(&w, n, n == 1 ? &w.other_net : NULL);
+	}
+	com_set_self(w.node[1].com, 16, "b:1");
+	com_set_self(w.node[2].com, 7, "c:1");
+	w.silent[1][0] = true;
+	struct contact c = {.id = 7, .addrs = addrs, .zone = zone};
+	memcpy(c.key, w.node[0].key, 32);
+	step(&w, 1);
+	com_connect(w.node[1].com, &c);
+	drain(&w, 1);
+	settle(&w);
+	forget();
+	dial(&w, 2, "b:1", NULL, 3);
+	settle(&w);
+	expect("C dials b:1\n"
+	       "C -> B HELLO\n"
+	       "B closes A\n"
+	       "B: A is down, EUNREACHABLE\n"
+	       "B -> C WELCOME\n"
+	       "B: C is up, inbound\n"
+	       "C: dial 3 reached B of chosen\n"
+	       "C: B is up\n");
+}
+
 /* An id asked for where ids are derived. */
 static void test_no_choice(void **state)
 {
@@ -512,7 +543,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(test_hello), T(test_joiner), T(test_dial_fails), T(test_refusals), T(test_chosen_ids),
-		T(test_no_choice), T(test_garbage_first), T(test_first_frame_no_hello), T(test_impostor),
+		T(test_id_passes_on), T(test_no_choice), T(test_garbage_first), T(test_first_frame_no_hello), T(test_impostor),
 		T(test_second_hello), T(test_silence), T(test_silent_crowd), T(test_bad_answers), T(test_observed),
 		T(test_observed_rank), T(test_points_in_turn), T(test_points_silent), T(test_wrong_node), T(test_backoff),
 		T(test_forgotten), T(test_nowhere), T(test_many_dials),

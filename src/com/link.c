@@ -163,10 +163,12 @@ bool link_push(struct com *c, struct link *l, const void *head, uint16_t head_le
 	c->counters.queue_cut++;
 	if (l->state == LINK_UP && l->class == LINK_CONTROL) {
 		mate_fail_later(c, l->mate, P2PS_ETIMEOUT);
-	} else {
-		link_close(c, l, P2PS_ETIMEOUT);
-		link_attach(l, NULL);
+		return false;
 	}
+	if (l->state == LINK_UP)
+		mate_bulk_later(c, l->mate);
+	link_close(c, l, P2PS_ETIMEOUT);
+	link_attach(l, NULL);
 	return false;
 }
 
