@@ -38,7 +38,8 @@ int lookup_reply_decode(struct lookup_reply *r, struct arena *a, struct slice bo
 	const uint8_t *text = p + LOOKUP_REPLY_HEAD + 8 * r->path_len;
 	r->owner.addrs = arena_printf(a, "%.*s", (int)addrs, (const char *)text);
 	r->owner.zone = arena_printf(a, "%.*s", (int)zone, (const char *)text + addrs);
-	if (!r->owner.addrs || !r->owner.zone || !contact_addrs_ok(r->owner.addrs) ||
+	if (!r->owner.addrs || !r->owner.zone || strlen(r->owner.addrs) != addrs || strlen(r->owner.zone) != zone ||
+	    !contact_addrs_ok(r->owner.addrs) ||
 	    !contact_text_ok(r->owner.zone, CONTACT_ZONE_MAX))
 		return P2PS_EPROTO;
 	return 0;

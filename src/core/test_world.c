@@ -140,7 +140,7 @@ static void dial(struct test_world *w, unsigned i, const struct action *a)
 	struct test_link *l = &w->links[k];
 	*l = (struct test_link){.end = {{i, w->v[i].incarnation, a->dial.link, 0}}, .class = a->dial.class};
 	for (unsigned j = 0; j < w->count; j++)
-		if (w->v[j].n && strcmp(w->v[j].address, a->dial.address) == 0 && !(w->cut && w->cut(w->ctx, i, j))) {
+		if (w->v[j].n && strcmp(w->v[j].address, a->dial.address) == 0 && !(w->cut && w->cut(w->cut_ctx, i, j))) {
 			l->end[1] = (struct test_end){j, w->v[j].incarnation, ++w->v[j].next_link, 0};
 			l->up = true;
 			push(w, (struct test_event){.at = w->now + w->delay_us, .what = TEST_UP, .link = k, .side = 1});
@@ -176,6 +176,31 @@ static void send_frame(struct test_world *w, unsigned i, const struct action_sen
 		w->on_frame(w->ctx, i, l->end[!side].node, b->data, b->cap);
 	push(w, (struct test_event){.at = w->now + w->delay_us, .what = TEST_FRAME, .link = k, .side = !side,
 				    .data = {b, b->data, b->cap}});
+}
+
+bool test_world_say(struct test_world *w, unsigned from, unsigned to, const void *frame, uint32_t len)
+{
+	for (uint32_t k = w->links_len; k-- > 0;)
+		for (unsigned s = 0; s < 2; s++) {
+			struct test_link *l = &w->links[k];
+			if (!l->up || !l->end[0].number || !l->end[1].number || l->end[s].node != from || l->end[!s].node != to)
+				continue;
+			struct buf *b = buf_new(&w->pool, len);
+			memcpy(b->data, frame, len);
+			push(w, (struct test_event){.at = w->now, .what = TEST_FRAME, .link = k, .side = !s, .data = {b, b->data, len}});
+			return true;
+		}
+	return false;
+}
+
+void test_world_break(struct test_world *w, unsigned a, unsigned b)
+{
+	for (uint32_t k = 0; k < w->links_len; k++)
+		for (unsigned s = 0; s < 2; s++)
+			if (w->links[k].up && w->links[k].end[s].node == a && w->links[k].end[!s].node == b)
+				for (unsigned side = 0; side < 2; side++)
+					push(w, (struct test_event){.at = w->now, .what = TEST_DOWN, .link = k, .side = side,
+								    .err = P2PS_ETIMEOUT});
 }
 
 static int disk_slot(struct test_node *t, struct slice key, bool make)

@@ -46,6 +46,7 @@ struct test_world {
 	void (*on_frame)(void *ctx, unsigned from, unsigned to, const uint8_t *frame, uint32_t len);
 	void *ctx;
 	bool (*cut)(void *ctx, unsigned a, unsigned b); /* no dial from a to b succeeds */
+	void *cut_ctx;
 };
 
 struct test_start {
@@ -62,9 +63,12 @@ void test_world_init(struct test_world *w, uint64_t seed, const char *table, uns
 void test_world_free(struct test_world *w);
 void test_world_start(struct test_world *w, unsigned i, const struct test_start *s);
 void test_world_crash(struct test_world *w, unsigned i);
+void test_world_break(struct test_world *w, unsigned a, unsigned b); /* all links between the two */
 void test_world_run(struct test_world *w, uint64_t us); /* so much virtual time */
 /* Steps a node with this event now. */
 void test_world_inject(struct test_world *w, unsigned i, struct event *ev);
+/* Node `from` says this to node `to` over the link there is, whatever it means. False: there is no link. */
+bool test_world_say(struct test_world *w, unsigned from, unsigned to, const void *frame, uint32_t len);
 /* Between these two the test may call into node i as if it were inside a step. */
 struct node *test_world_enter(struct test_world *w, unsigned i);
 void test_world_leave(struct test_world *w, unsigned i);
