@@ -533,8 +533,10 @@ static void life_tell_neighbour(struct node *n, uint64_t old, uint64_t now, bool
 	bool came = now && (!old || (succ ? ids_in_oo(now, self, old, n->mask) : ids_in_oo(now, old, self, n->mask)));
 	if (came) {
 		node_emit(n, "joined", life_record(n, now));
+		n->stats.ring_joins_granted += !succ; /* it came into our range */
 	} else if (old) {
 		bool down = l->suspected[0] == old || l->suspected[1] == old;
+		n->stats.ring_reclaims += !succ && down;
 		node_emit(n, down ? "down" : "left", life_record(n, old));
 		for (int i = 0; i < 2; i++)
 			l->suspected[i] = l->suspected[i] == old ? 0 : l->suspected[i];

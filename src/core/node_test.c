@@ -343,6 +343,79 @@ static void last_one_back(void **state)
 	test_world_free(&W);
 }
 
+/* ---- rings that come apart ---- */
+
+static bool halves(void *ctx, unsigned a, unsigned b)
+{
+	const bool *apart = ctx;
+	return *apart && (a % 2) != (b % 2);
+}
+
+static unsigned rings(const struct test_world *w)
+{
+	unsigned leaders = 0;
+	for (unsigned i = 0; i < w->count; i++)
+		leaders += w->v[i].n && node_is_member(w->v[i].n) && ring_owns(w->v[i].n->ring, 0);
+	return leaders;
+}
+
+static void partition(void **state, const char *table)
+{
+	static bool apart;
+	(void)state;
+	test_world_init(&W, 21, table, 64);
+	test_world_grow(&W, 16, NULL);
+	test_world_run(&W, 40 * SECOND);
+	apart = true;
+	W.cut = halves;
+	W.cut_ctx = &apart;
+	for (unsigned a = 0; a < 16; a++)
+		for (unsigned b = a + 1; b < 16; b++)
+			if (a % 2 != b % 2)
+				test_world_break(&W, a, b);
+	test_world_run(&W, 60 * SECOND);
+	assert_int_equal(rings(&W), 2); /* each side serves by itself */
+	for (unsigned i = 0; i < 16; i++)
+		assert_true(ring_serves(W.v[i].n->ring, node_id(W.v[i].n)));
+	apart = false;
+	test_world_run(&W, 120 * SECOND);
+	assert_int_equal(rings(&W), 1);
+	test_world_run(&W, 60 * SECOND);
+	struct asked a = ask(&W, 200, LOOKUP_FRESH, 22);
+	assert_int_equal(a.right, 200);
+	const char *wrong = tables_right(&W);
+	if (wrong)
+		fail_msg("%s", wrong);
+	test_world_free(&W);
+}
+
+static void partition_tango(void **state) { partition(state, "tango"); }
+static void partition_full(void **state) { partition(state, "full"); }
+
+/* All are gone but one, which was told of nobody's death: it goes on alone, and takes the others back. */
+static void survivor(void **state)
+{
+	(void)state;
+	test_world_init(&W, 23, "tango", 64);
+	test_world_grow(&W, 8, NULL);
+	test_world_run(&W, 40 * SECOND);
+	uint64_t id[8];
+	for (unsigned i = 0; i < 8; i++)
+		id[i] = node_id(W.v[i].n);
+	for (unsigned i = 0; i < 7; i++)
+		test_world_crash(&W, i);
+	test_world_run(&W, 40 * SECOND);
+	assert_true(W.v[7].alone && ring_serves(W.v[7].n->ring, 12345));
+	assert_non_null(strstr(W.v[7].last_events, "range_forced"));
+	for (unsigned i = 0; i < 7; i++)
+		test_world_start(&W, i, &(struct test_start){.known = true, .id = id[i]});
+	test_world_run(&W, 60 * SECOND);
+	assert_int_equal(rings(&W), 1);
+	struct asked a = ask(&W, 100, LOOKUP_FRESH, 24);
+	assert_int_equal(a.right, 100);
+	test_world_free(&W);
+}
+
 static void errors(void **state)
 {
 	(void)state;
@@ -448,7 +521,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(one),       cmocka_unit_test(grow),          cmocka_unit_test(heap), cmocka_unit_test(heal),   cmocka_unit_test(everybody),
 		cmocka_unit_test(chord),     cmocka_unit_test(cache),         cmocka_unit_test(hop_limit),
-		cmocka_unit_test(come_back), cmocka_unit_test(last_one_back), cmocka_unit_test(errors), cmocka_unit_test(quiet),
+		cmocka_unit_test(come_back), cmocka_unit_test(last_one_back), cmocka_unit_test(partition_tango),
+		cmocka_unit_test(partition_full), cmocka_unit_test(survivor), cmocka_unit_test(errors), cmocka_unit_test(quiet),
 		cmocka_unit_test(operations),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
