@@ -58,7 +58,7 @@ struct host {
 	atomic_ullong consumed_bytes;
 	atomic_bool consumed_queued;
 	struct host_post consumed_post, stop_post, kill_post;
-	atomic_bool stop_posted, leave, ended;
+	atomic_bool stop_posted, kill_posted, leave, ended;
 	/* the node's thread only */
 	struct map pending;
 	uint64_t last_tag, end_us;

@@ -165,7 +165,10 @@ static void ended_without_a_stop(void **state)
 	host_free(&b.h);
 	assert_int_equal(b.stopped, 1);
 	assert_int_equal(b.stop_err, P2PS_ECLOSED);
+	/* Cut off by one who would not wait, then freed: two orders to end, one end. */
+	assert_int_equal(host_stop_wait(a.h, 0), P2PS_ETIMEOUT);
 	host_free(&a.h);
+	assert_int_equal(a.stopped, 1);
 }
 
 static void errors_have_sentences(void **state)

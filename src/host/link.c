@@ -904,7 +904,7 @@ void links_sweep(struct links *l)
 		pool_spares_drop(l->cfg.pool);
 	for (unsigned i = 0; i < l->listener_count; i++) {
 		struct listener *li = &l->listeners[i];
-		if (li->paused && !l->stopping)
+		if (li->paused && li->fd >= 0)
 			li->paused = uv_poll_start(&li->poll, UV_READABLE, on_listen) != 0;
 		paused |= li->paused;
 	}
@@ -948,15 +948,23 @@ int links_start(struct links *l, uv_loop_t *uv)
 	return 0;
 }
 
+static void close_listeners(struct links *l)
+{
+	for (unsigned i = 0; i < l->listener_count; i++) {
+		struct listener *li = &l->listeners[i];
+		if (li->fd < 0)
+			continue;
+		uv_poll_stop(&li->poll);
+		uv_close((uv_handle_t *)&li->poll, NULL);
+		close(li->fd);
+		li->fd = -1;
+	}
+}
+
 void links_stop(struct links *l)
 {
 	l->stopping = true;
-	for (unsigned i = 0; i < l->listener_count; i++) {
-		uv_poll_stop(&l->listeners[i].poll);
-		uv_close((uv_handle_t *)&l->listeners[i].poll, NULL);
-		close(l->listeners[i].fd);
-		l->listeners[i].fd = -1;
-	}
+	close_listeners(l);
 	l->sweep_us = UINT64_MAX;
 	for (struct link *k = l->first; k; k = k->next) {
 		if (k->state == LINK_IS_UP || k->state == LINK_FLUSHING) {
@@ -1010,6 +1018,7 @@ bool links_work(struct links *l)
 
 void links_close_all(struct links *l)
 {
+	close_listeners(l);
 	for (struct link *k = l->first; k; k = k->next)
 		links_close(l, k->number, P2PS_ECLOSED);
 }

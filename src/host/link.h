@@ -50,7 +50,7 @@ void links_free(struct links *l);
 void links_dial(struct links *l, uint32_t number, enum link_class class, const char *address);
 void links_send(struct links *l, struct action_send *s); /* takes over s->body's reference */
 void links_close(struct links *l, uint32_t number, int err);
-void links_close_all(struct links *l);      /* the node is told nothing more of them */
+void links_close_all(struct links *l); /* listeners, too; for a node that has stopped */
 unsigned links_alive(const struct links *l);
 /* Time-outs and the like: to be called when links_deadline has come, which changes with every other call. */
 void links_sweep(struct links *l);

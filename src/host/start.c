@@ -161,6 +161,14 @@ static void kill_run(struct host *h, struct host_post *p, bool stopped)
 	h->end_us = 0;
 }
 
+static void host_kill(struct host *h)
+{
+	if (atomic_exchange(&h->kill_posted, true))
+		return; /* it stands in the queue once, or has been taken out */
+	h->kill_post.run = kill_run;
+	host_post(h, &h->kill_post);
+}
+
 int host_stop_wait(struct host *h, int timeout_ms)
 {
 	struct timespec until;
@@ -180,8 +188,7 @@ int host_stop_wait(struct host *h, int timeout_ms)
 	pthread_mutex_unlock(&h->lock);
 	if (done)
 		return 0;
-	h->kill_post.run = kill_run;
-	host_post(h, &h->kill_post);
+	host_kill(h);
 	return P2PS_ETIMEOUT;
 }
 
@@ -601,10 +608,8 @@ void host_free(struct host **hp)
 	pthread_mutex_lock(&h->lock);
 	bool stopped = h->stopped;
 	pthread_mutex_unlock(&h->lock);
-	if (!stopped) {
-		h->kill_post.run = kill_run;
-		host_post(h, &h->kill_post);
-	}
+	if (!stopped)
+		host_kill(h);
 	pthread_join(h->thread, NULL);
 	host_posts_end(h);
 	host_clear(h);
