@@ -144,6 +144,7 @@ uint64_t node_io_tag(struct node *n, uint8_t number);
 /* ---- services.c ---- */
 void services_start(struct node *n);
 void services_stop(struct node *n);
+bool services_run(const struct node *n, const struct op *op); /* may this operation be asked for now? */
 void services_free(struct node *n);
 void services_message(struct node *n, uint8_t number, const struct contact *from, bool to_key, uint64_t key, struct slice body);
 void services_range(struct node *n);

@@ -237,6 +237,10 @@ void node_free(struct node *n)
 static void node_request(struct node *n, const struct event *ev)
 {
 	const struct op *op = ev->request.op;
+	if (op->run && !services_run(n, op)) {
+		node_reply_tag(n, ev->request.tag, P2PS_ENOT_MEMBER, "the service does not run before this node is a member", NULL);
+		return;
+	}
 	struct node_request *rq = pool_alloc(n->pool, sizeof *rq);
 	if (!rq || !op->run) {
 		pool_free(n->pool, rq, sizeof *rq);

@@ -15,6 +15,7 @@ struct service {
 	const struct op *ops;
 	void (*start)(struct node *n, void *state);
 	void (*stop)(struct node *n, void *state);
+	void (*drop)(struct node *n, void *state); /* the node is freed, perhaps without a stop: give memory back, nothing else */
 	/* A message to this service from `from`. `key` is meaningful when `to_key`: it came because this node is responsible. */
 	void (*message)(struct node *n, void *state, const struct contact *from, bool to_key, uint64_t key, struct slice body);
 	void (*timer)(struct node *n, void *state);

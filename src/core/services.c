@@ -113,11 +113,24 @@ void services_free(struct node *n)
 	uint32_t made = 0;
 	while (n->cfg.services && n->cfg.services[made])
 		made++;
-	for (uint32_t i = 0; i < s->len; i++)
+	for (uint32_t i = 0; i < s->len; i++) {
+		if (s->v[i].s->drop)
+			s->v[i].s->drop(n, s->v[i].state);
 		pool_free(n->pool, s->v[i].state, s->v[i].s->state_bytes);
+	}
 	pool_free(n->pool, s->v, made * sizeof *s->v);
 	pool_free(n->pool, s, sizeof *s);
 	n->services = NULL;
+}
+
+bool services_run(const struct node *n, const struct op *op)
+{
+	if (strcmp(op->service, "node") == 0)
+		return true;
+	for (uint32_t i = 0; n->services && n->services->running && i < n->services->len; i++)
+		if (strcmp(n->services->v[i].s->name, op->service) == 0)
+			return true;
+	return false;
 }
 
 void services_message(struct node *n, uint8_t number, const struct contact *from, bool to_key, uint64_t key, struct slice body)

@@ -6,6 +6,7 @@
 
 #include "base/ids.h"
 #include "com/frame.h"
+#include "core/service.h"
 #include "lab/crypto_cheap.h"
 #include "lab/run.h"
 #include "p2ps.h"
@@ -80,6 +81,7 @@ void run_start(struct run *r, unsigned i)
 	s.base.lease_us = r->s->lease_us;
 	s.base.stream_messages = r->s->stream_messages;
 	s.base.stream_bytes = 4 << 20;
+	s.base.services = r->s->services ? all_services : NULL;
 	n->stopping = n->failed_start = false;
 	n->paused_us = 0;
 	n->restarts++;
@@ -221,6 +223,7 @@ static void die(struct run *r, unsigned i, enum world_death how, bool wipe)
 	if (wipe) {
 		world_wipe(r->w, i);
 		r->node[i].was_member = false;
+		r->node[i].kept_tag = 0;
 		id_draw(r, &r->faults, i);
 	}
 	run_restart_later(r, i, run_exponential(&r->faults, r->s->down_us));
@@ -509,6 +512,10 @@ static void require_the_rest(struct run *r)
 		if (keys[0] != keys[2])
 			work_cast(r, i, CAST_LIST_KEYS, 0, (uint64_t[]){keys[0], keys[2]}, 2, 1, 40, false);
 		work_request(r, i, REQUEST_PING, r->node[other].id);
+		if (r->s->services) {
+			work_request(r, i, REQUEST_ECHO, r->node[other].id);
+			work_request(r, i, k % 2 ? REQUEST_KEPT : REQUEST_KEEP, keys[0]);
+		}
 		if (k < 4 && r->s->nodes <= 100)
 			work_request(r, i, REQUEST_RING, 0);
 		work_flush(r, i);

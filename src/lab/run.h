@@ -5,7 +5,20 @@
 #include "lab/ledger.h"
 #include "lab/scenario.h"
 
-enum request_kind { REQUEST_TRACE = 1, REQUEST_PING, REQUEST_RING, REQUEST_STATUS, REQUEST_PEERS, REQUEST_STATS };
+enum request_kind {
+	REQUEST_TRACE = 1,
+	REQUEST_PING,
+	REQUEST_RING,
+	REQUEST_STATUS,
+	REQUEST_PEERS,
+	REQUEST_STATS,
+	/* of the template service */
+	REQUEST_WHO,
+	REQUEST_ECHO,
+	REQUEST_SAY,
+	REQUEST_KEEP,
+	REQUEST_KEPT,
+};
 
 struct served { /* a stretch of time in which a node served a range */
 	uint64_t id, from, to, since_us, until_us; /* UINT64_MAX: still */
@@ -20,6 +33,9 @@ struct run_node {
 	int64_t served;         /* place of its open stretch in run.served; -1: none */
 	uint64_t paused_us;     /* time spent paused since the last restart */
 	uint64_t control_from;  /* control frames when the idle phase began */
+	uint64_t kept_tag;      /* the file that was acknowledged last: its request; 0: none */
+	uint64_t kept_bytes;
+	bool kept_touched;      /* somebody has tried to replace it since */
 	unsigned restarts;
 };
 

@@ -58,7 +58,7 @@ struct scenario {
 	uint32_t size_max, count_max;
 	uint64_t consume_us;       /* mean time until a program takes a message out of its stream */
 	uint32_t stream_messages;
-	bool real_crypto;
+	bool real_crypto, services;
 	struct world_config world;
 	FILE *trace;
 };

@@ -96,6 +96,7 @@ void scenario_draw(struct scenario *s, enum scenario_kind kind, uint64_t seed, u
 	s->consume_us = PICK(&r, 1, 10000, 3000000);
 	s->stream_messages = (uint32_t)PICK(&r, 1000, 20);
 	s->real_crypto = rng_below(&r, 16) == 0;
+	s->services = kind != SCENARIO_BIG && kind != SCENARIO_IDLE && rng_below(&r, 2);
 	if (kind == SCENARIO_IDLE)
 		s->cast_rate = s->request_rate = 0;
 	if (kind == SCENARIO_BIG) {
@@ -121,9 +122,9 @@ static void print_rate(FILE *f, const char *name, uint32_t rate)
 void scenario_print(const struct scenario *s, FILE *f)
 {
 	static const char *const ids[] = {"random", "near", "row", "derived"};
-	fprintf(f, "  scenario=%s seed=%" PRIu64 " nodes=%u seconds=%u bits=%u ids=%s f=%u table=%s lease=%" PRIu64 "us crypto=%s\n",
+	fprintf(f, "  scenario=%s seed=%" PRIu64 " nodes=%u seconds=%u bits=%u ids=%s f=%u table=%s lease=%" PRIu64 "us crypto=%s%s\n",
 		scenario_names[s->kind], s->seed, s->nodes, s->seconds, s->bits, ids[s->ids], s->faults, s->table, s->lease_us,
-		s->real_crypto ? "real" : "cheap");
+		s->real_crypto ? "real" : "cheap", s->services ? " services" : "");
 	fprintf(f, "  joins within %" PRIu64 "us, down %" PRIu64 "us, outages %" PRIu64 "us, delay=%uus jitter=%u/256 bandwidth=%" PRIu64 "B/s drift=%uppm"
 		   " timers late=%uus sync=%uus dead link=%" PRIu64 "s\n",
 		s->join_window_us, s->down_us, s->outage_us, s->world.delay_us, s->world.jitter >> 24, s->world.bandwidth, s->world.drift_ppm,

@@ -61,19 +61,30 @@ struct ledger_entry *work_cast(struct run *r, unsigned node, enum cast_mode mode
 }
 
 static const struct {
-	const char *op, *arg;
+	const char *service, *op, *arg;
 } requests[] = {
-	[REQUEST_TRACE] = {"trace", "key"}, [REQUEST_PING] = {"ping", "id"},      [REQUEST_RING] = {"ring", NULL},
-	[REQUEST_STATUS] = {"status", NULL}, [REQUEST_PEERS] = {"peers", NULL}, [REQUEST_STATS] = {"stats", NULL},
+	[REQUEST_TRACE] = {"node", "trace", "key"},    [REQUEST_PING] = {"node", "ping", "id"},
+	[REQUEST_RING] = {"node", "ring", NULL},       [REQUEST_STATUS] = {"node", "status", NULL},
+	[REQUEST_PEERS] = {"node", "peers", NULL},     [REQUEST_STATS] = {"node", "stats", NULL},
+	[REQUEST_WHO] = {"template", "who", NULL},     [REQUEST_ECHO] = {"template", "echo", "id"},
+	[REQUEST_SAY] = {"template", "status", NULL},  [REQUEST_KEEP] = {"template", "keep", NULL},
+	[REQUEST_KEPT] = {"template", "kept", NULL},
 };
 
-struct ledger_entry *work_request(struct run *r, unsigned node, enum request_kind kind, uint64_t arg)
+static uint8_t file_byte(uint64_t tag, uint64_t i) { return (uint8_t)(tag * 13 + i * 5); }
+
+static struct slice file_make(struct pool *p, uint64_t tag, uint32_t len)
 {
-	struct world_node *n = world_node(r->w, node);
-	const struct op *op = op_find("node", requests[kind].op);
-	if (n->state != PROC_UP || r->node[node].stopping || !op)
-		return NULL;
-	struct ledger_entry *e = ledger_ask(&r->ledger, LEDGER_REQUEST, world_now(r->w), node, n->boot);
+	struct buf *b = buf_new(p, BUF_HEADROOM + len);
+	if (!b)
+		return (struct slice){0};
+	for (uint32_t i = 0; i < len; i++)
+		b->data[BUF_HEADROOM + i] = file_byte(tag, i);
+	return (struct slice){b, b->data + BUF_HEADROOM, len};
+}
+
+static void request_put(struct run *r, unsigned node, enum request_kind kind, uint64_t arg, struct ledger_entry *e)
+{
 	struct arena a;
 	arena_init(&a, 0);
 	struct value *args = value_record(&a);
@@ -81,15 +92,33 @@ struct ledger_entry *work_request(struct run *r, unsigned node, enum request_kin
 		value_add_id(&a, args, requests[kind].arg, arg);
 	if (kind == REQUEST_PEERS)
 		value_add_bool(&a, args, "table", arg & 1);
-	e->user = kind;
-	e->to = arg;
+	if (kind == REQUEST_SAY)
+		value_add_text(&a, args, "text", "at lunch");
 	struct event ev = {.type = EVENT_REQUEST};
 	ev.request.tag = e->tag;
-	ev.request.op = op;
+	ev.request.op = op_find(requests[kind].service, requests[kind].op);
 	ev.request.args = args;
-	r->res->requests++;
+	if (kind == REQUEST_KEEP || kind == REQUEST_ECHO) {
+		e->bytes = 1 + (uint32_t)(arg % 3000);
+		ev.request.body = file_make(&world_node(r->w, node)->pool, e->tag, e->bytes);
+	}
+	if (kind == REQUEST_KEEP)
+		r->node[node].kept_touched = true;
 	world_inject(r->w, node, &ev);
+	slice_drop(&ev.request.body);
 	arena_free(&a);
+}
+
+struct ledger_entry *work_request(struct run *r, unsigned node, enum request_kind kind, uint64_t arg)
+{
+	struct world_node *n = world_node(r->w, node);
+	if (n->state != PROC_UP || r->node[node].stopping || !op_find(requests[kind].service, requests[kind].op))
+		return NULL;
+	struct ledger_entry *e = ledger_ask(&r->ledger, LEDGER_REQUEST, world_now(r->w), node, n->boot);
+	e->user = kind;
+	e->to = arg;
+	r->res->requests++;
+	request_put(r, node, kind, arg, e);
 	return e;
 }
 
@@ -154,10 +183,11 @@ static void cast_call(void *ctx, uint64_t node, uint64_t b)
 static void request_call(void *ctx, uint64_t node, uint64_t b)
 {
 	struct run *r = ctx;
-	enum request_kind kind = (enum request_kind)(REQUEST_TRACE + rng_below(&r->work, 10));
-	if (kind > REQUEST_STATS || (kind == REQUEST_RING && r->s->nodes > 100)) /* a walk takes a round trip per member */
+	bool services = r->s->services;
+	enum request_kind kind = (enum request_kind)(REQUEST_TRACE + rng_below(&r->work, services ? REQUEST_KEPT : 10));
+	if (kind > (services ? REQUEST_KEPT : REQUEST_STATS) || (kind == REQUEST_RING && r->s->nodes > 100)) /* a walk takes a round trip per member */
 		kind = REQUEST_TRACE;
-	uint64_t arg = kind == REQUEST_PING ? some_id(r) : rng_u64(&r->work) & r->mask;
+	uint64_t arg = kind == REQUEST_PING || kind == REQUEST_ECHO ? some_id(r) : rng_u64(&r->work) & r->mask;
 	if (r->working && arg)
 		work_request(r, (unsigned)node, kind, arg);
 }
@@ -227,7 +257,7 @@ static uint32_t outcomes_take(struct run *r, const struct value *result, struct 
 static bool unlucky(int err)
 {
 	return err == P2PS_ETIMEOUT || err == P2PS_EUNREACHABLE || err == P2PS_ENOT_MEMBER || err == P2PS_ENO_NODE || err == P2PS_EBUSY ||
-	       err == P2PS_EHOPS || err == P2PS_ENOMEM || err == P2PS_ECLOSED || err == P2PS_EUNKNOWN_OUTCOME;
+	       err == P2PS_EHOPS || err == P2PS_ENOMEM || err == P2PS_ESTREAM_FULL || err == P2PS_EREFUSED || err == P2PS_EIO || err == P2PS_ENOT_FOUND || err == P2PS_ECLOSED || err == P2PS_EUNKNOWN_OUTCOME;
 }
 
 static void trace_answer(struct run *r, const struct ledger_entry *e, int err, const struct value *result)
@@ -247,11 +277,40 @@ static void trace_answer(struct run *r, const struct ledger_entry *e, int err, c
 		world_fail(r->w, "n%u: the look-up of %016" PRIx64 " took %" PRIu64 " hops, at most %u are allowed", e->node, e->to, hops, r->hops_bound);
 }
 
+static bool file_is(const struct value *bytes, uint64_t tag, uint64_t len)
+{
+	if (!bytes || bytes->type != VALUE_BYTES || bytes->bytes.len != len)
+		return false;
+	for (uint64_t i = 0; i < len; i++)
+		if (bytes->bytes.p[i] != file_byte(tag, i))
+			return false;
+	return true;
+}
+
+/* What was acknowledged is there, whatever crashed since. */
+static void file_answer(struct run *r, const struct ledger_entry *e, int err, const struct value *result)
+{
+	struct run_node *n = &r->node[e->node];
+	if (e->user == REQUEST_KEEP && err == 0) {
+		n->kept_tag = e->tag;
+		n->kept_bytes = e->bytes;
+		n->kept_touched = false;
+	} else if (e->user == REQUEST_KEPT && n->kept_tag && !n->kept_touched && err != P2PS_EBUSY && err != P2PS_EIO && err != P2PS_ENOMEM &&
+		   err != P2PS_ECLOSED && err != P2PS_ENOT_MEMBER && !file_is(result ? value_get(result, "data_base64") : NULL, n->kept_tag, n->kept_bytes))
+		world_fail(r->w, "n%u: the file of #%" PRIu64 " was acknowledged, and is not there (%d)", e->node, n->kept_tag, err);
+	else if (e->user == REQUEST_ECHO && err == 0 && !file_is(value_get(result, "data_base64"), e->tag, e->bytes))
+		world_fail(r->w, "n%u: the echo of #%" PRIu64 " comes back as something else", e->node, e->tag);
+}
+
 static void request_answer(struct run *r, const struct ledger_entry *e, const struct action *a)
 {
 	int err = a->reply.err;
+	if (e->user >= REQUEST_ECHO)
+		file_answer(r, e, err, a->reply.result);
 	if (e->user == REQUEST_TRACE)
 		trace_answer(r, e, err, a->reply.result);
+	else if (e->user == REQUEST_KEPT && err == P2PS_ENOT_FOUND && !r->node[e->node].kept_tag)
+		return;
 	else if (err != 0 && (r->strict || !unlucky(err)))
 		world_fail(r->w, "n%u: the request %s ends with %d %s", e->node, requests[e->user].op, err, a->reply.text ? a->reply.text : "");
 }

@@ -304,6 +304,13 @@ static void template_stop(struct node *n, void *state)
 	}
 }
 
+static void template_drop(struct node *n, void *state)
+{
+	struct state *st = state;
+	while (st->open)
+		open_end(n, st, st->open);
+}
+
 /* ---- operations ---- */
 
 static void run_status(struct node *n, struct node_request *rq, const struct value *args)
@@ -429,6 +436,7 @@ const struct service template_service = {
 	.ops = template_ops,
 	.start = template_start,
 	.stop = template_stop,
+	.drop = template_drop,
 	.message = template_message,
 	.timer = template_timer,
 	.io_done = template_io_done,
