@@ -23,6 +23,7 @@
 #define CAST_NAMED_MAX 64u             /* of a broadcast: those not delivered */
 #define CAST_SHORTS_MAX 64u
 #define CAST_SHUN_MAX 4u
+#define CAST_TRIES_MAX 3u
 #define CAST_MENDS_MAX 16u             /* parts given to another node, per cast and node */
 
 struct cast_request_state;
@@ -48,8 +49,11 @@ struct cast_part {
 	uint32_t target_at, target_count; /* of item->targets */
 	uint8_t state;
 	bool behind, skip;             /* see cast_plan.c */
-	bool sent, tried_again, held, answered, parked_listed;
-	bool dead;                     /* noted; who comes after it is being found */
+	bool sent, held, answered, parked_listed;
+	bool dead;                     /* who comes after it is being found, or has been */
+	bool noted;
+	uint8_t tries;                 /* sent again over a new link */
+	uint64_t dial_us;              /* PART_DIALLING since */
 	bool checked;                  /* whether its range begins where the part before ends */
 	uint64_t lo, last;             /* as answered */
 };

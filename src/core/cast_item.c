@@ -411,6 +411,8 @@ static void part_dial(struct node *n, struct cast_part *pt, const struct contact
 		part_send(n, pt, p);
 	} else if (p && p->state == PEER_CONNECTING) {
 		pt->state = PART_DIALLING;
+		pt->dial_us = n->now_us;
+		cast_wake(n, n->now_us + FLOW_PATIENCE_US);
 	} else {
 		part_lose(n, pt);
 	}
@@ -496,12 +498,12 @@ static void part_decide(struct node *n, struct cast_part *pt, struct peer *p)
 {
 	(void)p;
 	struct peer *to = com_find(n->com, pt->id);
-	if (!pt->sent || pt->tried_again || !to || pt->item->mode == CAST_LIST_KEYS) {
+	if (!pt->sent || pt->tries >= CAST_TRIES_MAX || !to || pt->item->mode == CAST_LIST_KEYS) {
 		cast_part_dead(n, pt, P2PS_EUNREACHABLE);
 		return;
 	}
 	n->stats.retries++;
-	pt->tried_again = true;
+	pt->tries++;
 	cast_item_maybe(n, pt->item, pt);
 	part_dial(n, pt, &to->c);
 }
@@ -513,8 +515,19 @@ void cast_part_down(struct node *n, struct peer *p)
 	parts_of(n, p->c.id, 1u << PART_DIALLING | 1u << PART_PARKED | 1u << PART_SENT, part_down, p);
 }
 
+/* Somebody else can see to it while com still tries. */
+static void part_hurry(struct node *n, struct cast_part *pt, struct peer *p)
+{
+	(void)p;
+	if (n->now_us - pt->dial_us >= FLOW_PATIENCE_US)
+		cast_part_dead(n, pt, P2PS_EUNREACHABLE);
+	else
+		cast_wake(n, pt->dial_us + FLOW_PATIENCE_US);
+}
+
 void cast_part_lost(struct node *n)
 {
+	parts_of(n, 0, 1u << PART_DIALLING, part_hurry, NULL);
 	if (!n->cast->lost)
 		return;
 	n->cast->lost = false;

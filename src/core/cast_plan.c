@@ -157,8 +157,10 @@ static bool check_gap(struct node *n, struct cast_item *it, struct cast_part *pt
 	if (pt->checked || !ids_in_oo(pt->lo, prev, pt->id, n->mask))
 		return false;
 	pt->checked = true;
-	if (it->mends++ >= CAST_MENDS_MAX)
+	if (it->mends++ >= CAST_MENDS_MAX) {
+		cast_item_note(n, it, pt->lo, P2PS_EUNREACHABLE);
 		return false;
+	}
 	struct cast_part *more = part_cut(n, it, pt, pt->id, pt->id, prev);
 	if (!more)
 		return false;
@@ -172,14 +174,31 @@ static bool check_gap(struct node *n, struct cast_item *it, struct cast_part *pt
 static void check_all(struct node *n, struct cast_item *it)
 {
 	uint64_t self = cast_self(n), prev = self;
+	struct cast_part *lost = NULL;
 	bool open = false;
 	for (struct cast_part *pt = it->parts, *next; pt; pt = next) {
 		next = pt->next;
 		if (pt->behind || pt->skip)
 			continue;
-		if (pt->answered)
-			open |= check_gap(n, it, pt, prev);
-		prev = pt->answered ? pt->last : pt->id;
+		if (!pt->answered) {
+			lost = pt;
+			continue;
+		}
+		/* Who still has the lost one to its left can say what became of it; otherwise nobody can. */
+		if (check_gap(n, it, pt, prev))
+			open = true;
+		else if (lost && lost->sent && !lost->noted && !pt->checked)
+			cast_part_note(n, lost, P2PS_EUNKNOWN_OUTCOME);
+		if (lost)
+			lost->noted = true;
+		prev = pt->last;
+		lost = NULL;
+	}
+	if (lost && lost->sent) {
+		if (!lost->noted)
+			cast_part_note(n, lost, P2PS_EUNKNOWN_OUTCOME);
+		lost->noted = true;
+		prev = lost->id;
 	}
 	it->last = prev;
 	if (!it->rq || it->local || open || it->phase)
@@ -256,7 +275,7 @@ static bool list_next(const struct node *n, struct list_cut *c, enum list_way wa
 	if (way == LIST_BEHIND) {
 		*id = range_begin(n);
 		*back = it->back;
-		return *id != self;
+		return *id != self && !shunned(it, *id);
 	}
 	while (c->at < c->count && ids_cw(self, c->ids[c->at], n->mask) <= d)
 		c->at++;
@@ -375,18 +394,18 @@ void cast_plan_more(struct node *n, struct cast_item *it)
 static void mend_list(struct node *n, struct cast_item *it, struct cast_part *pt)
 {
 	uint32_t from = pt->target_at, end = from + pt->target_count, cut = end;
-	int code = pt->sent ? P2PS_EUNKNOWN_OUTCOME : P2PS_EAGAIN;
 	if (pt->sent)
 		cast_item_maybe(n, it, pt);
-	bool again = it->mends++ < CAST_MENDS_MAX && !(pt->sent && it->mode == CAST_LIST_KEYS);
-	if (!again) {
-		cast_part_note(n, pt, code);
+	else if (!shunned(it, pt->id) && it->shun_count < CAST_SHUN_MAX)
+		it->shun[it->shun_count++] = pt->id; /* the node to the right of it may reach it */
+	if (it->mends++ >= CAST_MENDS_MAX || (pt->sent && it->mode == CAST_LIST_KEYS)) {
+		cast_part_note(n, pt, P2PS_EAGAIN);
 		cast_part_settle(n, pt);
 		return;
 	}
-	for (uint32_t i = from; i < end; i++)
-		if (it->targets[i] == pt->id && it->mode == CAST_LIST) {
-			cast_item_note(n, it, pt->id, code);
+	for (uint32_t i = from; pt->sent && i < end; i++)
+		if (it->targets[i] == pt->id) {
+			cast_item_note(n, it, pt->id, P2PS_EUNKNOWN_OUTCOME);
 			cut = i;
 		}
 	cast_part_settle(n, pt);
@@ -398,8 +417,10 @@ static void mend_list(struct node *n, struct cast_item *it, struct cast_part *pt
 
 static void replace(struct node *n, struct cast_item *it, struct cast_part *dead, const struct contact *who)
 {
-	struct cast_part *pt = part_cut(n, it, dead, who->id, dead->end, dead->id);
+	bool around = it->mode == CAST_SUCC && !dead->sent; /* it may be a branch, which the next one can reach */
+	struct cast_part *pt = part_cut(n, it, dead, who->id, dead->end, around ? dead->back : dead->id);
 	if (pt) {
+		pt->checked = false;
 		pt->limit = dead->limit;
 		n->stats.cast_redelegated++;
 	}
@@ -426,17 +447,20 @@ static const struct contact *succ_after(const struct node *n, uint64_t id, bool 
 void cast_plan_mend(struct node *n, struct cast_item *it, struct cast_part *pt, int err)
 {
 	if (err == P2PS_ENOT_MEMBER)
-		pt->sent = pt->tried_again; /* what was sent before may have been taken */
+		pt->sent = pt->tries > 0; /* what was sent before may have been taken */
 	if (it->mode == CAST_LIST || it->mode == CAST_LIST_KEYS) {
 		mend_list(n, it, pt);
 		return;
 	}
-	if (err != P2PS_ENOT_MEMBER)
-		cast_part_note(n, pt, pt->sent ? P2PS_EUNKNOWN_OUTCOME : P2PS_EUNREACHABLE);
+	pt->dead = true;
 	if (pt->behind)
 		it->lo = it->back;
-	pt->dead = true;
-	if (pt->behind || pt->skip || it->mends++ >= CAST_MENDS_MAX) {
+	bool enough = !pt->behind && !pt->skip && it->mends++ >= CAST_MENDS_MAX;
+	if (pt->behind || pt->skip || enough || (pt->sent && it->mode == CAST_SUCC)) {
+		cast_part_note(n, pt, pt->sent ? P2PS_EUNKNOWN_OUTCOME : P2PS_EUNREACHABLE);
+		pt->noted = true;
+	}
+	if (pt->behind || pt->skip || enough) {
 		cast_part_settle(n, pt);
 		return;
 	}

@@ -221,6 +221,10 @@ static bool self_begin(struct node *n, struct cast_item *it)
 		self_next(n, it, P2PS_EAGAIN);
 		return true;
 	}
+	if (it->service && !services_has(n, it->service)) {
+		self_next(n, it, P2PS_EREFUSED);
+		return true;
+	}
 	bool once = !keys && !it->local;
 	if (once && cast_seen_test(n, it->origin, it->incarnation, it->sequence)) {
 		n->stats.drop_duplicate++;
@@ -288,8 +292,8 @@ static bool self_one(struct node *n, struct cast_item *it)
 	if (!it->service && c->waits && c->waits != it)
 		return false;
 	uint32_t got = self_deliver(n, it, it->own[it->own_at]), left = it->count - it->own_taken;
-	if (got == left || it->service) {
-		self_next(n, it, got == left ? 0 : P2PS_EREFUSED);
+	if (got == left) {
+		self_next(n, it, 0);
 		return true;
 	}
 	const struct slice *s = it->joined.buf ? &it->joined : &it->entries;

@@ -31,7 +31,7 @@ static struct {
 	char outcomes[4096]; /* "target word error; ..." */
 	int64_t delivered, refused, unknown;
 	uint32_t settled;
-	struct { unsigned node; uint32_t messages; uint64_t bytes; } taken[512];
+	struct taken { unsigned node; uint32_t messages; uint64_t bytes; } taken[512];
 	unsigned taken_count;
 	/* the last message's text */
 	char text[WORLD_NODES_MAX][64];
@@ -92,11 +92,13 @@ static void watch(void)
 /* Programs take out what they got. */
 static void consume(void)
 {
+	static struct taken taken[512];
 	unsigned n = S.taken_count;
+	memcpy(taken, S.taken, n * sizeof *taken);
 	S.taken_count = 0;
 	for (unsigned k = 0; k < n; k++) {
-		struct event ev = {.type = EVENT_CONSUMED, .consumed = {S.taken[k].messages, S.taken[k].bytes}};
-		test_world_inject(&W, S.taken[k].node, &ev);
+		struct event ev = {.type = EVENT_CONSUMED, .consumed = {taken[k].messages, taken[k].bytes}};
+		test_world_inject(&W, taken[k].node, &ev);
 	}
 }
 
@@ -116,7 +118,7 @@ static struct slice entries_of(unsigned count, uint32_t len, const char *text)
 		put_le32(p, len);
 		memset(p + 4, (int)('a' + k % 26), len);
 		if (text)
-			memcpy(p + 4, text, len);
+			memcpy(p + 4, text, strlen(text) < len ? strlen(text) : len);
 	}
 	return (struct slice){b, b->data + BUF_HEADROOM, count * (4 + len)};
 }
@@ -137,17 +139,9 @@ static void post(unsigned i, struct cast_request rq, unsigned count, uint32_t le
 static void cast(unsigned i, struct cast_request rq, unsigned count, uint32_t len, const char *text)
 {
 	post(i, rq, count, len, text);
-	for (int k = 0; k < 2000 && !S.replied; k++)
+	for (int k = 0; k < 3000 && !S.replied; k++)
 		run(10000);
 	assert_true(S.replied);
-}
-
-static unsigned members(void)
-{
-	unsigned n = 0;
-	for (unsigned i = 0; i < W.count; i++)
-		n += W.v[i].n != NULL;
-	return n;
 }
 
 static void check_all(unsigned origin, unsigned each, bool self)
@@ -188,11 +182,489 @@ static void broadcast(void **state)
 		}
 }
 
+/* The next members clockwise from i. */
+static unsigned next_of(unsigned i)
+{
+	return test_world_owner(&W, (node_id(W.v[i].n) + 1) & ids_mask(W.net.bits));
+}
+
+static void make(unsigned n, uint64_t seed, unsigned stream, bool (*cut)(void *ctx, unsigned a, unsigned b))
+{
+	struct rng rng;
+	test_world_init(&W, seed, "tango", 32);
+	W.cut = cut;
+	rng_init_u64(&rng, seed, "ids", 0);
+	for (unsigned i = 0; i < n; i++) {
+		struct test_start st = {.id = (rng_u64(&rng) & ids_mask(32)) | 1, .found = i == 0, .via = {i ? 1 : 0}, .stream_messages = stream};
+		test_world_start(&W, i, &st);
+		for (int k = 0; k < 400 && !W.v[i].connected && !W.v[i].alone; k++)
+			test_world_run(&W, 20000);
+		assert_true(W.v[i].connected || W.v[i].alone);
+	}
+	test_world_run(&W, 10 * SECOND);
+	watch();
+}
+
+static void done(void)
+{
+	run(SECOND);
+	for (unsigned i = 0; i < W.count; i++) {
+		if (!W.v[i].n)
+			continue;
+		assert_int_equal(W.v[i].n->stats.drop_malformed, 0);
+		assert_int_equal(W.v[i].n->cast->items, 0);
+		assert_int_equal(W.v[i].n->cast->parts.count, 0);
+		assert_int_equal(W.v[i].n->cast->held.count, 0);
+		assert_int_equal(W.v[i].n->cast_bytes, 0);
+	}
+	test_world_free(&W);
+}
+
+/* ---- lists ---- */
+
+/* How often each link carried a cast. */
+static unsigned carried[WORLD_NODES_MAX][WORLD_NODES_MAX];
+static void on_frame_links(void *ctx, unsigned from, unsigned to, const uint8_t *frame, uint32_t len)
+{
+	on_frame(ctx, from, to, frame, len);
+	carried[from][to] += frame[0] == FRAME_CAST;
+}
+
+static void list(void **state)
+{
+	(void)state;
+	make(30, 21, 1000, NULL);
+	for (unsigned round = 0; round < 30; round += 5) {
+		uint64_t ids[16], ghost = node_id(W.v[9].n) ^ 0x1000;
+		unsigned n = 0;
+		watch();
+		memset(carried, 0, sizeof carried);
+		W.on_frame = on_frame_links;
+		for (unsigned i = 1; i < 30; i += 3)
+			ids[n++] = node_id(W.v[(i + round) % 30].n);
+		ids[n++] = ghost;      /* nobody */
+		ids[n++] = ids[0];     /* said twice, sent once */
+		ids[n++] = node_id(W.v[round].n); /* the sender itself */
+		cast(round, (struct cast_request){.mode = CAST_LIST, .list = ids, .list_len = n}, 1, 5, "hello");
+		for (unsigned i = 0; i < 30; i++) {
+			bool meant = i == round || (i + 30 - round) % 30 % 3 == 1;
+			assert_int_equal(S.copies[i], meant);
+			for (unsigned k = 0; k < 30; k++)
+				assert_true(carried[i][k] <= 1); /* each link carries one copy */
+		}
+		assert_int_equal(S.delivered, 11);
+		assert_int_equal(S.unknown, 1);
+		char want[64];
+		snprintf(want, sizeof want, "%llu failed ENO_NODE", (unsigned long long)ghost);
+		assert_non_null(strstr(S.outcomes, want));
+		assert_null(strstr(S.outcomes, "unknown"));
+		/* In the order in which they were given. */
+		snprintf(want, sizeof want, "%llu delivered; ", (unsigned long long)ids[0]);
+		assert_true(strncmp(S.outcomes, want, strlen(want)) == 0);
+	}
+	/* Nobody at all. */
+	uint64_t none[2] = {0, node_id(W.v[3].n) ^ 8};
+	watch();
+	cast(4, (struct cast_request){.mode = CAST_LIST, .list = none, .list_len = 2}, 1, 5, "hello");
+	assert_int_equal(S.unknown, 2);
+	assert_int_equal(S.delivered, 0);
+	done();
+}
+
+static void keys(void **state)
+{
+	(void)state;
+	make(20, 22, 1000, NULL);
+	uint64_t keys[40];
+	unsigned want[WORLD_NODES_MAX] = {0};
+	struct rng rng;
+	rng_init_u64(&rng, 5, "keys", 0);
+	for (unsigned k = 0; k < 40; k++) {
+		keys[k] = rng_u64(&rng) & ids_mask(32);
+		want[test_world_owner(&W, keys[k])]++;
+	}
+	cast(7, (struct cast_request){.mode = CAST_LIST_KEYS, .list = keys, .list_len = 40}, 1, 5, "hello");
+	for (unsigned i = 0; i < 20; i++)
+		assert_int_equal(S.copies[i], want[i]);
+	assert_int_equal(S.delivered, 40);
+	assert_true(S.responsible && want[test_world_owner(&W, S.key)]);
+	done();
+}
+
+static void long_list(void **state)
+{
+	(void)state;
+	make(6, 23, 9000, NULL);
+	static uint64_t keys[9000];
+	struct rng rng;
+	rng_init_u64(&rng, 5, "keys", 0);
+	for (unsigned k = 0; k < 9000; k++)
+		keys[k] = rng_u64(&rng) & ids_mask(32);
+	cast(2, (struct cast_request){.mode = CAST_LIST_KEYS, .list = keys, .list_len = 9000}, 1, 100, "hello");
+	assert_int_equal(S.delivered, 9000); /* in several frames, below the limits of each */
+	done();
+}
+
+/* ---- the next n ---- */
+static void succ(void **state)
+{
+	(void)state;
+	make(12, 24, 1000, NULL);
+	static const uint64_t counts[] = {1, 2, 5, 10, 11, 12, 1000, UINT32_MAX};
+	for (unsigned k = 0; k < sizeof counts / sizeof *counts; k++) {
+		unsigned origin = (k * 5) % 12, at = origin;
+		uint64_t n = counts[k] < 11 ? counts[k] : 11;
+		watch();
+		cast(origin, (struct cast_request){.mode = CAST_SUCC, .to = counts[k]}, 3, 5, "hello");
+		assert_int_equal(S.data_frames, n);
+		assert_int_equal(S.delivered, n);
+		for (uint64_t i = 0; i < 11; i++) {
+			at = next_of(at);
+			assert_int_equal(S.copies[at], i < n ? 3 : 0);
+		}
+		assert_int_equal(S.copies[origin], 0);
+		if (n == 1)
+			assert_non_null(strstr(S.outcomes, " delivered"));
+	}
+	done();
+}
+
+/* ---- many and large messages ---- */
+static void batches(void **state)
+{
+	(void)state;
+	make(10, 25, 20000, NULL);
+	cast(3, (struct cast_request){.mode = CAST_ALL}, 1000, 100, NULL);
+	check_all(3, 1000, false);
+	assert_int_equal(S.delivered, 9); /* of nodes, not messages */
+	assert_int_equal(S.data_frames, 9 * 2); /* 104,000 bytes: two frames, two trees */
+	for (unsigned i = 0; i < 10; i++)
+		assert_int_equal(S.bytes[i], i == 3 ? 0 : 104000);
+	done();
+}
+
+static void large(void **state)
+{
+	(void)state;
+	make(7, 26, 1000, NULL);
+	uint64_t ids[3] = {node_id(W.v[1].n), node_id(W.v[5].n), node_id(W.v[6].n)};
+	struct cast_request rqs[] = {
+		{.mode = CAST_ALL, .self = true},
+		{.mode = CAST_LIST, .list = ids, .list_len = 3},
+		{.mode = CAST_LIST_KEYS, .list = ids, .list_len = 3},
+		{.mode = CAST_SUCC, .to = 3},
+		{.mode = CAST_NODE, .to = ids[1]},
+		{.mode = CAST_KEY, .to = ids[1]},
+	};
+	static const uint32_t sizes[] = {65536, 65600, 70000, 123456, NODE_MESSAGE_MAX};
+	static const int64_t receivers[] = {7, 3, 3, 3, 1, 1};
+	for (unsigned r = 0; r < 6; r++)
+		for (unsigned s = 0; s < 5; s++) {
+			watch();
+			cast(6, rqs[r], 1, sizes[s], "large");
+			assert_int_equal(S.delivered, receivers[r]);
+			unsigned got = 0;
+			for (unsigned i = 0; i < 7; i++) {
+				assert_true(S.copies[i] <= 1);
+				assert_int_equal(S.bytes[i], S.copies[i] ? sizes[s] + 4 : 0);
+				got += S.copies[i];
+			}
+			assert_int_equal(got, receivers[r]);
+			assert_int_equal(W.v[1].n->cast->piece_bytes, 0);
+		}
+	for (unsigned r = 0; r < 6; r++) {
+		watch();
+		cast(6, rqs[r], 1, NODE_MESSAGE_MAX + 1, "larger");
+		assert_int_equal(S.err, P2PS_ETOO_LARGE);
+		check_all(0, 0, true);
+	}
+	done();
+}
+
+/* ---- failures ---- */
+
+/* Some processes are gone while a cast is on its way: whoever lives gets it once, whoever does not is named or never was
+ * counted, and there is an answer. */
+static void crashes(void **state)
+{
+	(void)state;
+	uint64_t redelegated = 0;
+	for (unsigned seed = 0; seed < 24; seed++) {
+		make(20, 100 + seed, 1000, NULL);
+		struct rng rng;
+		rng_init_u64(&rng, seed, "crash", 0);
+		unsigned origin = (unsigned)rng_below(&rng, 20), dead = 1 + (unsigned)rng_below(&rng, 3);
+		bool gone[20] = {0};
+		int mode = seed % 3;
+		uint64_t ids[20];
+		for (unsigned i = 0; i < 20; i++)
+			ids[i] = node_id(W.v[i].n);
+		post(origin, mode == 0 ? (struct cast_request){.mode = CAST_ALL}
+		     : mode == 1 ? (struct cast_request){.mode = CAST_LIST, .list = ids, .list_len = 20}
+				 : (struct cast_request){.mode = CAST_SUCC, .to = 19}, 2, 50, "hello");
+		test_world_run(&W, rng_below(&rng, 5) * 700); /* on its way */
+		for (unsigned k = 0; k < dead; k++) {
+			unsigned i = (unsigned)rng_below(&rng, 20);
+			if (i == origin || gone[i])
+				continue;
+			gone[i] = true;
+			test_world_crash(&W, i);
+		}
+		for (int k = 0; k < 1600 && !S.replied; k++)
+			run(10000);
+		assert_true(S.replied);
+		unsigned live = 0;
+		for (unsigned i = 0; i < 20; i++) {
+			bool meant = i != origin || mode == 1;
+			assert_true(S.copies[i] == 0 || S.copies[i] == 2);
+			if (gone[i])
+				continue;
+			live += meant;
+			assert_int_equal(S.copies[i], meant ? 2 : 0);
+			redelegated += W.v[i].n->stats.cast_redelegated;
+		}
+		assert_true(S.delivered >= live && S.delivered + S.unknown <= 20);
+		assert_int_equal(S.refused, 0);
+		for (unsigned i = 0; i < 20; i++) {
+			char word[64];
+			snprintf(word, sizeof word, "%llu unknown", (unsigned long long)ids[i]);
+			if (!gone[i])
+				assert_null(strstr(S.outcomes, word));
+		}
+		done();
+	}
+	assert_true(redelegated > 10); /* or the test would show nothing */
+}
+
+/* Links break while casts are on their way; everybody lives: everybody gets everything once, and it is known. */
+static void broken_links(void **state)
+{
+	(void)state;
+	uint64_t retries = 0;
+	for (unsigned seed = 0; seed < 16; seed++) {
+		make(16, 200 + seed, 1000, NULL);
+		struct rng rng;
+		rng_init_u64(&rng, seed, "break", 0);
+		uint64_t ids[16];
+		for (unsigned i = 0; i < 16; i++)
+			ids[i] = node_id(W.v[i].n);
+		for (unsigned k = 0; k < 4; k++) {
+			watch();
+			post(k, seed % 2 ? (struct cast_request){.mode = CAST_ALL} : (struct cast_request){.mode = CAST_LIST, .list = ids, .list_len = 16},
+			     1, 40, "hello");
+			for (unsigned b = 0; b < 12; b++) {
+				test_world_run(&W, rng_below(&rng, 800));
+				test_world_break(&W, (unsigned)rng_below(&rng, 16), (unsigned)rng_below(&rng, 16));
+			}
+			for (int t = 0; t < 1600 && !S.replied; t++)
+				run(10000);
+			assert_true(S.replied);
+			check_all(k, 1, seed % 2 == 0);
+			assert_int_equal(S.delivered, seed % 2 ? 15 : 16);
+		}
+		for (unsigned i = 0; i < 16; i++)
+			retries += W.v[i].n->stats.retries;
+		done();
+	}
+	assert_true(retries > 20);
+}
+
+/* A node that its left neighbour cannot reach is a branch: it gets everything all the same, once, backwards from the node
+ * on its right. */
+static unsigned cut_a, cut_b;
+static bool cut_pair(void *ctx, unsigned a, unsigned b)
+{
+	(void)ctx;
+	return (a == cut_a && b == cut_b) || (a == cut_b && b == cut_a);
+}
+
+static void branches(void **state)
+{
+	(void)state;
+	for (unsigned seed = 0; seed < 10; seed++) {
+		cut_a = cut_b = WORLD_NODES_MAX;
+		make(14, 300 + seed, 1000, cut_pair);
+		cut_a = seed;
+		cut_b = next_of(seed);
+		test_world_break(&W, cut_a, cut_b);
+		test_world_run(&W, seed % 2 ? 0 : 6 * SECOND);
+		for (unsigned origin = 0; origin < 14; origin += 3) {
+			watch();
+			cast(origin, (struct cast_request){.mode = CAST_ALL}, 1, 5, "hello");
+			check_all(origin, 1, false);
+			assert_int_equal(S.delivered, 13);
+			assert_int_equal(S.refused + S.unknown, 0);
+			watch();
+			cast(origin, (struct cast_request){.mode = CAST_SUCC, .to = 9}, 1, 5, "hello");
+			assert_int_equal(S.delivered, 9);
+			for (unsigned i = next_of(origin), k = 0; i != origin; i = next_of(i), k++)
+				assert_int_equal(S.copies[i], k < 9);
+			uint64_t ids[14];
+			for (unsigned i = 0; i < 14; i++)
+				ids[i] = node_id(W.v[i].n);
+			watch();
+			cast(origin, (struct cast_request){.mode = CAST_LIST, .list = ids, .list_len = 14}, 1, 5, "hello");
+			check_all(origin, 1, true);
+			assert_int_equal(S.delivered, 14);
+		}
+		done();
+	}
+}
+
+/* Members come while casts go out: whoever was one before gets each once. */
+static void while_joining(void **state)
+{
+	(void)state;
+	make(12, 27, 1000, NULL);
+	unsigned before = 12;
+	for (unsigned k = 0; k < 10; k++) {
+		struct test_start st = {.id = (uint32_t)(k * 0x11111111u + 77), .via = {1 + k % 12}};
+		test_world_start(&W, 12 + k, &st);
+		for (unsigned c = 0; c < 6; c++) {
+			watch();
+			cast((k + c) % 12, (struct cast_request){.mode = CAST_ALL}, 1, 5, "hello");
+			for (unsigned i = 0; i < before; i++)
+				assert_int_equal(S.copies[i], i != (k + c) % 12);
+			for (unsigned i = before; i < W.count; i++)
+				assert_true(S.copies[i] <= 1);
+			assert_int_equal(S.refused + S.unknown, 0);
+		}
+		run(2 * SECOND);
+		before = W.v[12 + k].connected ? W.count : before;
+	}
+	assert_int_equal(before, 22);
+	done();
+}
+
+/* ---- streams ---- */
+static void full_streams(void **state)
+{
+	(void)state;
+	make(5, 28, 8, NULL);
+	S.keep = true; /* nobody reads */
+	cast(0, (struct cast_request){.mode = CAST_ALL}, 5, 10, "hello");
+	assert_int_equal(S.delivered, 4);
+	run(3 * SECOND);
+	uint64_t before = W.now;
+	cast(0, (struct cast_request){.mode = CAST_ALL}, 5, 10, "hello"); /* three fit */
+	assert_true(W.now - before < 100000); /* refused at once */
+	assert_int_equal(S.delivered, 0);
+	assert_int_equal(S.refused, 4);
+	check_all(0, 8, false);
+	before = W.now;
+	cast(0, (struct cast_request){.mode = CAST_NODE, .to = node_id(W.v[2].n)}, 1, 10, "hello");
+	assert_true(W.now - before < 100000);
+	assert_non_null(strstr(S.outcomes, "refused ESTREAM_FULL"));
+	check_all(0, 8, false);
+	done();
+}
+
+/* A pipeline through small streams that are read now and then loses nothing: it is slowed down. */
+static void pipeline(void **state)
+{
+	(void)state;
+	for (unsigned mode = 0; mode < 3; mode++) {
+		make(5, 29, 16, NULL);
+		unsigned sent = 0, replies = 0, open = 0;
+		for (unsigned k = 0; k < 3000 && (sent < 200 || open); k++) {
+			if (sent < 200 && open < 20) {
+				struct cast_request rq = {.mode = mode == 0 ? CAST_ALL : mode == 1 ? CAST_NODE : CAST_SUCC,
+							  .to = mode == 1 ? node_id(W.v[3].n) : 4};
+				post(0, rq, 5, 20, "hello");
+				sent++;
+				open++;
+			}
+			test_world_run(&W, 2000);
+			if (k % 10 == 9)
+				consume();
+			open = W.v[0].n->flow->requests_open;
+			replies += S.replied;
+		}
+		assert_int_equal(sent, 200);
+		assert_int_equal(open, 0);
+		for (unsigned i = 1; i < 5; i++)
+			assert_int_equal(S.copies[i], mode == 1 && i != 3 ? 0 : 1000);
+		assert_int_equal(S.refused + S.unknown, 0);
+		(void)replies;
+		done();
+	}
+}
+
+/* ---- limits ---- */
+static void limits(void **state)
+{
+	(void)state;
+	make(3, 30, 60000, NULL);
+	unsigned busy = 0;
+	for (unsigned k = 0; k < 12; k++) {
+		post(0, (struct cast_request){.mode = k % 2 ? CAST_ALL : CAST_NODE, .to = node_id(W.v[1].n)}, 10, 100000, NULL);
+		busy += S.replied && S.err == P2PS_EBUSY;
+	}
+	assert_int_equal(busy, 4); /* 8 MiB hold eight times 1,000,040 bytes */
+	assert_true(W.v[0].n->cast_bytes <= 8u << 20);
+	uint64_t list[1] = {5};
+	struct cast_request wrong[] = {{.mode = CAST_LIST}, {.mode = CAST_SUCC}, {.mode = CAST_LIST, .list = list, .list_len = 0}};
+	for (unsigned k = 0; k < 3; k++) {
+		post(0, wrong[k], 1, 4, "hell");
+		assert_true(S.replied && S.err == P2PS_EINVAL);
+	}
+	for (unsigned k = 0; k < 400 && W.v[0].n->cast_bytes; k++)
+		run(50000);
+	assert_int_equal(W.v[0].n->cast_bytes, 0);
+	done();
+}
+
+/* Flush is answered when all that was asked before has ended, and not earlier. */
+static void flush(void **state)
+{
+	(void)state;
+	make(8, 31, 1000, NULL);
+	post(0, (struct cast_request){.mode = CAST_ALL}, 1, 10, "hello");
+	post(0, (struct cast_request){.mode = CAST_NODE, .to = node_id(W.v[5].n)}, 1, 10, "hello");
+	uint64_t tag = ++W.tag;
+	S.replied = false;
+	struct event ev = {.type = EVENT_FLUSH, .flush = {tag}};
+	test_world_inject(&W, 0, &ev);
+	assert_false(S.replied);
+	for (int k = 0; k < 100 && W.v[0].n->flow->flush_count; k++)
+		test_world_run(&W, 500);
+	assert_int_equal(W.v[0].n->flow->requests_open, 0);
+	assert_int_equal(S.copies[5], 2);
+	S.replied = false;
+	test_world_inject(&W, 0, &ev); /* nothing is open: at once */
+	assert_true(S.replied);
+	done();
+}
+
+/* A node that is stopped in the middle of everything leaves nothing behind. */
+static void cut_short(void **state)
+{
+	(void)state;
+	for (unsigned k = 0; k < 12; k++) {
+		make(6, 32, 4, NULL);
+		S.keep = true;
+		uint64_t ids[3] = {node_id(W.v[1].n), node_id(W.v[5].n), 99};
+		post(0, (struct cast_request){.mode = CAST_ALL, .self = true}, 10, 100000, NULL);
+		post(0, (struct cast_request){.mode = CAST_LIST, .list = ids, .list_len = 3}, 10, 20, NULL);
+		post(0, (struct cast_request){.mode = CAST_KEY, .to = 4711}, 10, 20, NULL);
+		post(0, (struct cast_request){.mode = CAST_NODE, .to = ids[1]}, 10, 20, NULL);
+		test_world_run(&W, k * 500);
+		test_world_crash(&W, 0);
+		test_world_crash(&W, 3); /* test_world_free finds what is left in the pools */
+		test_world_run(&W, k * SECOND);
+		test_world_free(&W);
+	}
+}
+
 int main(void)
 {
-	(void)members;
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(broadcast),
+		cmocka_unit_test(broadcast),	cmocka_unit_test(list),		cmocka_unit_test(keys),
+		cmocka_unit_test(long_list),	cmocka_unit_test(succ),		cmocka_unit_test(batches),
+		cmocka_unit_test(large),	cmocka_unit_test(crashes),	cmocka_unit_test(broken_links),
+		cmocka_unit_test(branches),	cmocka_unit_test(while_joining), cmocka_unit_test(full_streams),
+		cmocka_unit_test(pipeline),	cmocka_unit_test(limits),	cmocka_unit_test(flush),
+		cmocka_unit_test(cut_short),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

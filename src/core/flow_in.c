@@ -239,6 +239,8 @@ static enum flow_status in_may(const struct node *n, const struct frame *f)
 {
 	if (!node_is_member(n))
 		return FLOW_RETRY;
+	if (f->service && !services_has(n, f->service))
+		return FLOW_REFUSED;
 	if (!(f->flags & FRAME_KEY))
 		return FLOW_OK;
 	if (ring_serves(n->ring, f->dst))

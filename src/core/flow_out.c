@@ -308,6 +308,10 @@ static bool self_deliver(struct node *n, struct flow_out *o)
 		out_return_key(n, o);
 		return true;
 	}
+	if (j->service && !services_has(n, j->service)) {
+		flow_job_end(n, out_pop(o), P2PS_EREFUSED);
+		return true;
+	}
 	char type[FLOW_TYPE_MAX + 1] = {0};
 	memcpy(type, j->type, j->type_len);
 	struct action_deliver d = {.src = o->id, .dst = o->id, .key = j->to_key ? j->to : 0, .kind = j->kind,
@@ -315,8 +319,8 @@ static bool self_deliver(struct node *n, struct flow_out *o)
 				   .entries = {j->entries.buf, j->entries.p + j->off_acked, j->entries.len - j->off_acked},
 				   .count = j->count - j->acked};
 	uint32_t got = d.content_type ? flow_deliver(n, &d, j->service, com_self(n->com)) : 0;
-	if (got == d.count || j->service) {
-		flow_job_end(n, out_pop(o), got == d.count ? 0 : P2PS_EREFUSED);
+	if (got == d.count) {
+		flow_job_end(n, out_pop(o), 0);
 		o->blocked_us = 0;
 		return true;
 	}

@@ -147,6 +147,7 @@ void services_stop(struct node *n);
 bool services_run(const struct node *n, const struct op *op); /* may this operation be asked for now? */
 void services_free(struct node *n);
 void services_message(struct node *n, uint8_t number, const struct contact *from, bool to_key, uint64_t key, struct slice body);
+bool services_has(const struct node *n, uint8_t number); /* it runs here */
 void services_range(struct node *n);
 void services_peer(struct node *n, struct peer *p, bool up);
 void services_io_done(struct node *n, const struct event *ev);

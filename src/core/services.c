@@ -53,6 +53,11 @@ void *node_service(struct node *n, uint8_t number)
 	return slot && n->services->running ? slot->state : NULL;
 }
 
+bool services_has(const struct node *n, uint8_t number)
+{
+	return n->services && n->services->running && service_slot(n, number);
+}
+
 static struct node_services *services_make(struct node *n)
 {
 	uint32_t len = 0;

@@ -13,7 +13,8 @@ struct test_end {
 	unsigned node;
 	uint64_t incarnation; /* of the node: a process that is gone hears nothing */
 	uint32_t number;
-	uint64_t drained;
+	uint64_t busy_us; /* until then its direction is taken */
+	uint64_t arrived; /* bytes that it sent and the other has got */
 };
 struct test_link {
 	struct test_end end[2]; /* [0] dialled */
@@ -138,10 +139,10 @@ static void dial(struct test_world *w, unsigned i, const struct action *a)
 	}
 	uint32_t k = w->links_len++;
 	struct test_link *l = &w->links[k];
-	*l = (struct test_link){.end = {{i, w->v[i].incarnation, a->dial.link, 0}}, .class = a->dial.class};
+	*l = (struct test_link){.end = {{i, w->v[i].incarnation, a->dial.link}}, .class = a->dial.class};
 	for (unsigned j = 0; j < w->count; j++)
 		if (w->v[j].n && strcmp(w->v[j].address, a->dial.address) == 0 && !(w->cut && w->cut(w->cut_ctx, i, j))) {
-			l->end[1] = (struct test_end){j, w->v[j].incarnation, ++w->v[j].next_link, 0};
+			l->end[1] = (struct test_end){j, w->v[j].incarnation, ++w->v[j].next_link};
 			l->up = true;
 			push(w, (struct test_event){.at = w->now + w->delay_us, .what = TEST_UP, .link = k, .side = 1});
 			push(w, (struct test_event){.at = w->now + 2 * w->delay_us, .what = TEST_UP, .link = k, .side = 0});
@@ -171,10 +172,11 @@ static void send_frame(struct test_world *w, unsigned i, const struct action_sen
 	if (s->body.len)
 		memcpy(b->data + s->head_len, s->body.p, s->body.len);
 	w->frames++;
-	l->end[side].drained += b->cap;
 	if (w->on_frame && l->end[!side].node < w->count)
 		w->on_frame(w->ctx, i, l->end[!side].node, b->data, b->cap);
-	push(w, (struct test_event){.at = w->now + w->delay_us, .what = TEST_FRAME, .link = k, .side = !side,
+	struct test_end *me = &l->end[side];
+	me->busy_us = (me->busy_us > w->now ? me->busy_us : w->now) + (w->bandwidth ? b->cap * UINT64_C(1000000) / w->bandwidth : 0);
+	push(w, (struct test_event){.at = me->busy_us + w->delay_us, .what = TEST_FRAME, .link = k, .side = !side,
 				    .data = {b, b->data, b->cap}});
 }
 
@@ -355,7 +357,7 @@ void test_world_start(struct test_world *w, unsigned i, const struct test_start 
 		join[joins++] = w->v[s->via[k] - 1].address;
 	struct node_config cfg = {.pool = &t->pool, .crypto = &crypto_real, .incarnation = ++t->incarnation, .zone = "",
 				  .advertise = t->address, .id = s->id, .found = s->found, .join = joins ? join : NULL,
-				  .stream_messages = s->stream_messages ? s->stream_messages : 1000, .stream_bytes = 1u << 20,
+				  .stream_messages = s->stream_messages ? s->stream_messages : 1000, .stream_bytes = s->stream_bytes ? s->stream_bytes : 4u << 20,
 				  .no_location_cache = s->no_cache, .services = s->services,
 				  .join_timeout_us = s->join_timeout_us};
 	memcpy(cfg.device_public, t->public_key, 32);
@@ -426,7 +428,8 @@ static void happen(struct test_world *w, struct test_event *e)
 	l = &w->links[e->link]; /* the step may have dialled */
 	other = &l->end[!e->side];
 	if (l->up && other->number && w->v[other->node].n && w->v[other->node].incarnation == other->incarnation) {
-		struct event room = {.type = EVENT_LINK_ROOM, .room = {other->number, other->drained}};
+		other->arrived += ev.frame.frame.len;
+		struct event room = {.type = EVENT_LINK_ROOM, .room = {other->number, other->arrived}};
 		test_world_inject(w, other->node, &room);
 	}
 }

@@ -31,6 +31,7 @@ struct test_world {
 	unsigned count;
 	uint64_t now, seq, seed, frames, events_done;
 	uint64_t delay_us;
+	uint64_t bandwidth; /* bytes a second, per link and direction; 0: no limit */
 	struct network net;
 	struct pool pool; /* the world's own */
 	struct arena arena;
@@ -55,6 +56,7 @@ struct test_start {
 	unsigned via[4];        /* joins through these, index + 1 */
 	bool no_cache;
 	uint32_t stream_messages;
+	uint64_t stream_bytes;
 	const struct service *const *services;
 	uint64_t join_timeout_us;
 };
@@ -63,7 +65,7 @@ void test_world_init(struct test_world *w, uint64_t seed, const char *table, uns
 void test_world_free(struct test_world *w);
 void test_world_start(struct test_world *w, unsigned i, const struct test_start *s);
 void test_world_crash(struct test_world *w, unsigned i);
-void test_world_break(struct test_world *w, unsigned a, unsigned b); /* all links between the two */
+void test_world_break(struct test_world *w, unsigned a, unsigned b); /* all links between them; what is in flight is lost */
 void test_world_run(struct test_world *w, uint64_t us); /* so much virtual time */
 /* Steps a node with this event now. */
 void test_world_inject(struct test_world *w, unsigned i, struct event *ev);
