@@ -318,7 +318,7 @@ static void merge_somebody_else(struct node *n, struct merge_lost *l)
 	const char *at = l->c.addrs, *point;
 	size_t len = contact_next(&at, &point);
 	char *address = len ? arena_printf(n->out->arena, "%.*s", (int)len, point) : NULL;
-	if (address && l->tries < 4)
+	if (address)
 		com_dial_address(n->com, address, NULL, MERGE_TICKET);
 }
 
@@ -334,11 +334,12 @@ void merge_peer(struct node *n, struct peer *p, bool up, int err)
 	struct merge *g = n->merge;
 	if (!g)
 		return;
+	bool tested = !up && p->c.id == g->with;
 	if (up && p->c.id == g->with)
 		merge_go_on(n);
-	else if (!up && p->c.id == g->with)
+	else if (tested)
 		merge_end(n);
-	struct merge_lost *l = !up && err == P2PS_EFINGERPRINT ? merge_find(g, p->c.id) : NULL;
+	struct merge_lost *l = tested && err == P2PS_EUNREACHABLE ? merge_find(g, p->c.id) : NULL;
 	if (l)
 		merge_somebody_else(n, l);
 }
