@@ -154,7 +154,7 @@ static void tell(struct ring *r)
 	bool in = r->state == RING_IN, serving = ring_serving(r), alone = in && ring_alone(r);
 	bool joined = r->told.joined, failed = r->told.failed, gone = r->told.left_ring, forced = r->told.forced;
 	uint64_t lo = in ? r->lo : 0, left = in && r->left ? r->left->id : 0, succ = in && r->succ_n ? r->succ[0]->id : 0;
-	bool range = lo != r->told.lo || serving != r->told.serving, pred = left != r->told.left;
+	bool range = lo != r->told.lo || serving != r->told.serving || (in && epoch_cmp(r->epoch, r->told.epoch)), pred = left != r->told.left;
 	bool next = succ != r->told.succ, single = alone && !r->told.alone;
 	int err = r->told.err;
 	keep_neighbours(r);
@@ -163,6 +163,7 @@ static void tell(struct ring *r)
 	r->told.left = left;
 	r->told.succ = succ;
 	r->told.serving = serving;
+	r->told.epoch = r->epoch;
 	r->told.alone = alone;
 	if (joined)
 		note(r, RING_NOTE_JOINED, 0);

@@ -125,7 +125,7 @@ struct ring {
 	bool own_lease;            /* we gave it to ourselves, in an epoch of our own */
 	bool leased;               /* our lease ran when we last looked */
 	uint64_t lost_us;          /* when that changed */
-	uint64_t lease_end, lease_next_us, lease_seq, lease_sent[RING_SENT_MAX];
+	uint64_t lease_end, lease_next_us, lease_seq, lease_serial, lease_sent[RING_SENT_MAX];
 	unsigned lease_tries;
 	uint64_t lease_pace;       /* until the next renewal: short after a change, half a lease when it is quiet */
 	uint64_t round_seq, round_sent, round_next_us, passed_seq, passed_origin, passed_us, no_lease_us;
@@ -155,6 +155,7 @@ struct ring {
 	/* what the owner was told last */
 	struct {
 		uint64_t lo, left, succ;
+		struct epoch epoch;
 		bool serving, alone;
 		bool joined, left_ring, forced, failed; /* to tell now */
 		int err;

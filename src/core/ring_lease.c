@@ -51,6 +51,7 @@ static void send_lease(struct ring *r)
 		m.pred_n = 0;
 	}
 	r->lease_sent[seq % RING_SENT_MAX] = r->now;
+	r->lease_serial = r->serial;
 	if (r->via && seq % 4 == 3)
 		ring_send(r, r->succ[0], &m); /* perhaps it can be reached again */
 	ring_send_succ(r, &m);
@@ -221,8 +222,8 @@ void ring_on_lease_ack(struct ring *r, const struct contact *from, const struct 
 	if (m->serial < r->acked) /* it had our log and has it no more */
 		r->acked = 0;
 	ring_log_settle(r, m);
-	if (r->acked < r->serial && !adopted)
-		r->log_due = true;
+	if (m->seq == r->lease_seq && r->acked < r->lease_serial && !adopted)
+		r->log_due = true; /* it did not take the log that came along */
 }
 
 static void refused_elsewhere(struct ring *r, const struct contact *from, const struct ring_message *m)
@@ -315,7 +316,8 @@ void ring_on_new_succ(struct ring *r, const struct contact *from, const struct r
 	if (first && first->id == from->id) {
 		if (!r->passed_on)
 			ring_clear(r, &r->via);
-		ring_lease_now(r);
+		if (r->lease_tries)
+			ring_lease_now(r);
 		return;
 	}
 	const struct contact *via = r->passed_on ? ring_hold(r, r->speaker) : NULL;

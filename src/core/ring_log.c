@@ -185,6 +185,12 @@ void ring_log_settle(struct ring *r, const struct ring_message *m)
 {
 	if (m->serial < r->succ_serial || m->serial > r->serial)
 		return;
+	/* R-EPOCH: it forced its way, perhaps past somebody who is our neighbour in the old epoch and still may act on what
+	 * it remembers of us. We leave that epoch, too, before we act on anything that is acked here. */
+	if (m->epoch.counter > r->epoch.counter) {
+		r->epoch = (struct epoch){m->epoch.counter, rng_u64(r->cfg.rng)};
+		ring_log_changed(r, true);
+	}
 	if (m->serial > r->acked)
 		r->acked = m->serial;
 	for (unsigned i = 0; i < m->settled_n; i++) {

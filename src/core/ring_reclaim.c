@@ -140,7 +140,8 @@ void ring_take(struct ring *r)
 	ring_preds_set(r, NULL, 0);
 	ring_log_changed(r, true);
 	r->told.forced |= forced;
-	ring_tell_left(r, had, had_life);
+	if (!c.used)
+		ring_tell_left(r, had, had_life);
 	if (leaver) {
 		struct ring_message m = {.kind = RING_LEAVE_ACK};
 		ring_send(r, leaver, &m);

@@ -169,10 +169,11 @@ void world_cut(struct world *w, unsigned i, unsigned j, bool cut)
 
 static void describe(struct world *w, unsigned from, unsigned to, const struct ring_message *m)
 {
-	if (w->tracing && w->trace_n + 64 < WORLD_TRACE)
-		w->trace_n += (unsigned)snprintf(w->trace + w->trace_n, WORLD_TRACE - w->trace_n, "%s%llu>%llu %s",
+	static const char *const intents[] = {"", "(join)", "(extend)"};
+	if (w->tracing && !(w->untraced >> m->kind & 1) && w->trace_n + 64 < WORLD_TRACE)
+		w->trace_n += (unsigned)snprintf(w->trace + w->trace_n, WORLD_TRACE - w->trace_n, "%s%llu>%llu %s%s",
 			w->trace_n ? ", " : "", (unsigned long long)w->p[from].self.id, (unsigned long long)w->p[to].self.id,
-			ring_kind_name(m->kind));
+			ring_kind_name(m->kind), intents[m->record_n ? m->records[0].intent : 0]);
 	if (w->verbose)
 		say(w, "%llu > %llu %s%s%s%s seq %llu serial %llu rec %u%s%llu nonce %llu hint %llu what %s why %d ms %u id %llu%s",
 			(unsigned long long)w->p[from].self.id, (unsigned long long)w->p[to].self.id, ring_kind_name(m->kind),
@@ -228,10 +229,17 @@ static void on_route(void *ctx, uint64_t key, const struct ring_message *m)
 {
 	struct world_process *p = ctx;
 	struct world *w = p->w;
-	unsigned best = WORLD_MAX;
-	for (unsigned i = 0; i < w->n; i++)
-		if (w->p[i].alive && ring_owns(w->p[i].ring, key) && (best == WORLD_MAX || ring_serving(w->p[i].ring)))
+	bool near[WORLD_MAX] = {false}; /* who is in the same ring, should there be several */
+	unsigned best = WORLD_MAX, good = 0;
+	for (unsigned k = p->index; k != WORLD_MAX && w->p[k].alive && !near[k]; k = world_find(w, w->p[k].ring->lo))
+		near[k] = true;
+	for (unsigned i = 0; i < w->n; i++) {
+		unsigned how = w->p[i].alive && ring_owns(w->p[i].ring, key) ? 1 + ring_serving(w->p[i].ring) + 2 * near[i] : 0;
+		if (how > good) {
+			good = how;
 			best = i;
+		}
+	}
 	if (best == WORLD_MAX || best == p->index)
 		return;
 	struct world_event *e = event_new(w, EV_ROUTED, 2 * delay(w), p->index, best);
@@ -289,13 +297,13 @@ void world_free(struct world *w)
 			event_free(e);
 		}
 		ring_free(w->p[i].ring);
+		if (atomic_load(&w->p[i].pool.used))
+			broken(w, "%zu bytes of %u were not given back", atomic_load(&w->p[i].pool.used), i);
 	}
 	while (w->heap_n)
 		event_free(heap_pop(w));
 	free(w->heap);
 	arena_free(&w->arena);
-	if (atomic_load(&w->pool.used))
-		broken(w, "%zu bytes were not given back", atomic_load(&w->pool.used));
 }
 
 unsigned world_add(struct world *w, uint64_t id, uint64_t device)
@@ -304,6 +312,7 @@ unsigned world_add(struct world *w, uint64_t id, uint64_t device)
 	struct world_process *p = &w->p[w->n];
 	p->w = w;
 	p->index = w->n++;
+	pool_init(&p->pool, 0);
 	snprintf(p->addrs, sizeof p->addrs, "10.0.0.1:%u", (unsigned)(1000 + device % 60000));
 	p->self = (struct contact){.id = id, .incarnation = p->index + 1, .addrs = p->addrs, .zone = ""};
 	memcpy(p->self.key, &device, sizeof device);
@@ -312,7 +321,7 @@ unsigned world_add(struct world *w, uint64_t id, uint64_t device)
 	p->offset_us = (int64_t)rng_below(&w->rng, 1000000000);
 	p->drift_ppm = (int32_t)rng_below(&w->rng, 4001) - 2000;
 	rng_init_u64(&p->rng, rng_u64(&w->rng), "ring", p->index);
-	struct ring_config cfg = {&w->pool, &p->rng, {p, on_send, on_route, on_note, on_keep}, w->mask, w->faults,
+	struct ring_config cfg = {&p->pool, &p->rng, {p, on_send, on_route, on_note, on_keep}, w->mask, w->faults,
 		w->lease_us, w->max_nodes};
 	p->ring = ring_new(&cfg);
 	assert(p->ring);

@@ -13,6 +13,7 @@ struct world_process {
 	struct world *w;
 	unsigned index;
 	struct ring *ring;
+	struct pool pool;
 	struct contact self;
 	char addrs[24];
 	struct rng rng;
@@ -46,6 +47,7 @@ struct world {
 	void *filter_ctx;
 	char trace[WORLD_TRACE]; /* "1>2 join, 2>1 grant, ..." while `tracing` */
 	unsigned trace_n;
+	uint32_t untraced;       /* kinds left out, as bits */
 	bool tracing, verbose, rejoin;
 	const char *broken;      /* the first invariant that was found broken */
 	char broken_text[256];
