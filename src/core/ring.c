@@ -272,7 +272,7 @@ static bool pass_on(struct ring *r, const struct contact *from, const struct rin
 	bool request = m->kind == RING_LEASE || m->kind == RING_LOG || m->kind == RING_ROUND;
 	if (!request && (answer || from->id == ring_left_id(r)))
 		to = m->target;
-	else if (request && m->target->id == ring_left_id(r) && !r->left_lost && !r->left_far)
+	else if (request && m->target->id == ring_left_id(r) && !r->left_lost && !r->left_far && r->now < r->grant_end)
 		to = r->left;
 	if (to && request && r->grant_end < r->now + r->lease / 2) /* it is silent here, too: better than no answer at all */
 		ring_refuse(r, from, m, RING_WHY_BUSY, NULL, r->lease / 8);

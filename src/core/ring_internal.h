@@ -126,7 +126,7 @@ struct ring {
 	bool leased;               /* our lease ran when we last looked */
 	uint64_t lost_us;          /* when that changed */
 	uint64_t lease_end, lease_next_us, lease_seq, lease_serial, lease_sent[RING_SENT_MAX];
-	unsigned lease_tries;
+	unsigned lease_tries, lease_silent; /* requests since it was renewed; since anybody answered */
 	uint64_t lease_pace;       /* until the next renewal: short after a change, half a lease when it is quiet */
 	uint64_t round_seq, round_sent, round_next_us, passed_seq, passed_origin, passed_us, no_lease_us;
 
@@ -259,6 +259,7 @@ void ring_change_clear(struct ring *r);
 void ring_lease_lapsed(struct ring *r);
 
 void ring_reclaim_progress(struct ring *r);
+void ring_reclaim_up_to(struct ring *r, uint64_t id);
 void ring_on_status_ack(struct ring *r, const struct contact *from, const struct ring_message *m);
 void ring_on_leave(struct ring *r, const struct contact *from, const struct ring_message *m);
 void ring_on_leave_ack(struct ring *r, const struct contact *from);

@@ -19,7 +19,7 @@ void ring_succ_changed(struct ring *r)
 	r->succ_life = 0;
 	r->list_known = 0;
 	r->lease_pace = r->lease / 16;
-	r->lease_tries = 0;
+	r->lease_tries = r->lease_silent = 0;
 	r->succ_broke = false;
 	r->lease_next_us = r->now;
 	r->log_next_us = r->now + r->lease / 4;
@@ -56,6 +56,7 @@ static void send_lease(struct ring *r)
 		ring_send(r, r->succ[0], &m); /* perhaps it can be reached again */
 	ring_send_succ(r, &m);
 	r->lease_tries++;
+	r->lease_silent++;
 	lease_later(r, ring_serving(r) ? r->lease / 4 : r->lease / 8);
 }
 
@@ -88,9 +89,9 @@ static void round_start(struct ring *r)
 {
 	if (r->now < r->round_next_us || (r->passed_origin < ring_self(r) && r->passed_us && r->now - r->passed_us < r->lease / 2))
 		return;
-	struct ring_message m = {.kind = RING_ROUND, .id = ring_self(r), .seq = ++r->round_seq};
+	struct ring_message m = {.kind = RING_ROUND, .id = ring_self(r), .seq = ++r->round_seq, .yes = r->now >= r->grant_end};
 	r->round_sent = r->now;
-	r->round_next_us = r->now + r->lease / 2;
+	r->round_next_us = r->now + rng_jitter(r->cfg.rng, r->lease / 2);
 	ring_send_succ(r, &m);
 }
 
@@ -100,10 +101,10 @@ void ring_lease_progress(struct ring *r)
 		return;
 	if (ring_serving(r))
 		ring_wake(r, r->lease_end);
-	else if (r->no_lease_us && r->now - r->no_lease_us < r->lease / 2)
+	else if (r->now >= r->lost_us + r->lease / 8)
 		round_start(r);
 	if (r->now >= r->lease_next_us) {
-		if (r->lease_tries && r->lease_tries % 2 == 0) /* silent: does the next one know better? */
+		if (r->lease_silent && r->lease_silent % 2 == 0) /* does the next one know better? */
 			via_next(r, r->via ? r->via->id : r->succ[0]->id);
 		send_lease(r);
 	}
@@ -211,7 +212,7 @@ void ring_on_lease_ack(struct ring *r, const struct contact *from, const struct 
 	if (!adopted)
 		r->lease_next_us = sent + (us / 2 < r->lease_pace ? us / 2 : r->lease_pace);
 	r->lease_pace = r->lease_pace < r->lease / 4 ? 2 * r->lease_pace : r->lease / 2;
-	r->lease_tries = 0;
+	r->lease_tries = r->lease_silent = 0;
 	r->no_lease_us = 0;
 	r->own_lease = false;
 	r->succ_broke &= r->passed_on;
@@ -268,6 +269,7 @@ void ring_on_refuse(struct ring *r, const struct contact *from, const struct rin
 	if (r->state != RING_IN || !r->succ_n || ring_alone(r) ||
 	    (from->id != r->succ[0]->id && !(r->via && r->via->id == from->id)))
 		return;
+	r->lease_silent = 0;
 	if (m->what == RING_LOG && (m->why == RING_WHY_NO_LEASE || m->why == RING_WHY_BUSY)) {
 		r->log_next_us = r->now + r->lease / 64;
 		return;
@@ -355,8 +357,20 @@ void ring_on_round(struct ring *r, const struct contact *from, const struct ring
 	if (from->id != ring_left_id(r) && !beyond_dead(r, from->id))
 		return;
 	if (m->id == ring_self(r)) {
-		if (m->seq == r->round_seq && r->now < r->round_sent + r->lease)
-			r->lease_end = r->round_sent + r->lease, r->own_lease = false;
+		if (m->seq != r->round_seq || r->now >= r->round_sent + r->lease)
+			return;
+		r->lease_end = r->round_sent + r->lease;
+		r->own_lease = false;
+		if (r->change.kind == RING_INTENT_NONE && from->id != ring_left_id(r)) {
+			r->leased = true; /* nobody else has been given a lease meanwhile: R-CRASH-7 asks for no more time */
+			ring_reclaim_up_to(r, from->id);
+		}
+		return;
+	}
+	/* One that has a gap to its left to close goes first, for when it serves it lets the others serve. */
+	if (from->id != ring_left_id(r) && (!m->yes || ring_self(r) < m->id)) {
+		r->passed_us = 0;
+		round_start(r);
 		return;
 	}
 	if (m->id == r->passed_origin && m->seq == r->passed_seq)
@@ -366,6 +380,6 @@ void ring_on_round(struct ring *r, const struct contact *from, const struct ring
 	r->passed_us = r->now;
 	if (r->grant_end < r->now + r->lease_plus && from->id == ring_left_id(r))
 		r->grant_end = r->now + r->lease_plus;
-	struct ring_message on = {.kind = RING_ROUND, .id = m->id, .seq = m->seq};
+	struct ring_message on = {.kind = RING_ROUND, .id = m->id, .seq = m->seq, .yes = m->yes};
 	ring_send_succ(r, &on);
 }

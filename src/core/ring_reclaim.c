@@ -23,7 +23,8 @@ void ring_extend(struct ring *r, enum ring_cause cause, uint64_t bound, const st
 	if (!ring_records_put(r, new, &new_n, log, alone ? 0 : n))
 		return;
 	const struct contact *next = ring_hold(r, alone ? NULL : new_n ? new[0].who : ring_known(r, bound));
-	const struct contact *leaver = open ? c->who : cause == CAUSE_LEAVE ? ring_hold(r, r->left) : NULL;
+	/* Of several leavers one is told; the others ask again, and hear that it is done. */
+	const struct contact *leaver = open && c->who ? c->who : cause == CAUSE_LEAVE ? ring_hold(r, r->left) : NULL;
 	bool mixed = cause == CAUSE_FORCE || (r->log_n && cause != CAUSE_BACK && epoch_cmp(r->log[0].epoch, r->epoch));
 	struct ring_record gone[RING_RECORDS_MAX];
 	unsigned gone_n = open ? c->gone_n : 0;
@@ -36,7 +37,7 @@ void ring_extend(struct ring *r, enum ring_cause cause, uint64_t bound, const st
 		ring_drop(r, c->who);
 	*c = (struct ring_change){.kind = RING_INTENT_EXTEND, .who = leaver, .bound = bound,
 		.crashed = cause == CAUSE_CRASH || cause == CAUSE_BACK || (open && c->crashed), .forced = cause == CAUSE_FORCE || (open && c->forced),
-		.mixed = mixed || (open && c->mixed), .not_before = open ? c->not_before : 0, .gone_n = gone_n};
+		.mixed = mixed || (open && c->mixed), .used = open && c->used, .not_before = open ? c->not_before : 0, .gone_n = gone_n};
 	memcpy(c->gone, gone, gone_n * sizeof *gone);
 	if (r->left && cause != CAUSE_RESTART) {
 		if (cause != CAUSE_LEAVE)
@@ -91,6 +92,7 @@ static void extend_abort(struct ring *r)
 	memset(r->settled, 0, sizeof r->settled);
 	r->left_serial = 0;
 	r->left_lost = r->left_far = r->ack_due = false;
+	r->grant_end = r->now; /* that one's lease has long run out */
 	ring_preds_set(r, NULL, 0);
 	ring_log_changed(r, true);
 }
@@ -193,6 +195,13 @@ static void reclaim_start(struct ring *r)
 	extend_to(r, two && cause == CAUSE_CRASH ? CAUSE_FORCE : cause, bound);
 }
 
+/* R-LEASE-6: the whole ring has vouched, and the leases of all between have run out: no more waiting for each. */
+void ring_reclaim_up_to(struct ring *r, uint64_t id)
+{
+	for (unsigned i = 0; i < r->faults && r->log_n && ring_left_id(r) != id && !r->ask.who; i++)
+		reclaim_start(r);
+}
+
 static void ask_progress(struct ring *r)
 {
 	struct ring_ask *a = &r->ask;
@@ -282,11 +291,9 @@ static enum ring_why leave_judge(struct ring *r, const struct contact *from)
 {
 	if (r->state != RING_IN)
 		return r->state == RING_LEAVING ? RING_WHY_LEAVING : RING_WHY_NOT_MEMBER;
-	if (from->id != r->lo)
-		return RING_WHY_ELSEWHERE;
-	if (r->change.kind == RING_INTENT_EXTEND)
-		return RING_WHY_BUSY;
-	return RING_WHY_NONE;
+	if (from->id == ring_left_id(r)) /* also while its right neighbour is being taken over, if that has left, too */
+		return RING_WHY_NONE;
+	return from->id == r->lo ? RING_WHY_BUSY : RING_WHY_ELSEWHERE;
 }
 
 void ring_on_leave(struct ring *r, const struct contact *from, const struct ring_message *m)
@@ -483,8 +490,9 @@ void ring_trouble_progress(struct ring *r)
 	/* Our right neighbour lives but cannot grant, perhaps because it waits for us, all around the ring. Somebody must
 	 * begin, best who has a gap to its left to close; and in a new epoch nothing is served twice. */
 	bool gap = r->now >= r->grant_end;
-	uint64_t begin = r->lease_end + (gap ? 1 : 4) * r->lease, give_up = r->lost_us + 8 * r->lease;
-	if (stuck && r->now >= begin) {
+	uint64_t patience = (r->faults + 1) * r->lease; /* as long as f in a row need to be reclaimed, and a little more */
+	uint64_t begin = r->lost_us + (gap ? patience + r->lease / 2 : 2 * patience), give_up = r->lost_us + 2 * patience + 2 * r->lease;
+	if ((stuck || gap) && r->now >= begin) {
 		r->epoch = ring_epoch_new(r);
 		r->lease_end = r->now + r->lease;
 		r->own_lease = r->leased = r->told.forced = true;
