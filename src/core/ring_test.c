@@ -530,7 +530,7 @@ static void intent_survives_refresh(void **state)
 		w.rejoin = true;
 		world_join(&w, q, 2, 60 * SECOND);
 		if (in)
-			lose(RING_LEASE, 0, q, 2); /* the grant comes, the joiner's answer does not */
+			lose(RING_LEASE, 0, q, WORLD_MAX), drop.kinds |= 1u << RING_LOG; /* the joiner's answer is lost */
 		else
 			lose(RING_GRANT, 0, 2, q);
 		world_run(&w, 20 * MS);
