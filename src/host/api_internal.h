@@ -148,6 +148,7 @@ struct p2ps_node {
 
 /* hooks, in api_node.c's table */
 void api_on_deliver(void *ctx, struct action_deliver *d);
+void api_on_delivered(void *ctx);
 void api_on_settled(void *ctx, uint32_t messages, uint64_t bytes, uint32_t failed, int err);
 void api_on_emit(void *ctx, const char *name, const struct value *record, uint64_t wall_ms);
 void api_on_log(void *ctx, enum log_level level, const char *text);

@@ -44,8 +44,9 @@ void api_on_deliver(void *ctx, struct action_deliver *d)
 	*n->in_last = c;
 	n->in_last = &c->next;
 	pthread_mutex_unlock(&n->in_lock);
-	bell_ring(&n->in);
 }
+
+void api_on_delivered(void *ctx) { bell_ring(&((p2ps_node *)ctx)->in); }
 
 /* What the node delivers is well formed: its own asserts and decoders saw to that. */
 static struct p2ps_message *take(struct chunk *c)

@@ -116,7 +116,7 @@ static int make(enum host_mode mode, const p2ps_config *config, const char *join
 	host_pool_spares(&n->home->pool, n->home->spares);
 	cfg.pool = &n->home->pool;
 	n->budget = cfg.send_bytes;
-	cfg.hooks = (struct host_hooks){n, api_on_deliver, api_on_emit, api_on_log, api_on_settled, on_joined, on_stopped};
+	cfg.hooks = (struct host_hooks){n, api_on_deliver, api_on_delivered, api_on_emit, api_on_log, api_on_settled, on_joined, on_stopped};
 	/* The hooks may run before host_start returns, and some need n->h: the thread waits for nothing that needs it then. */
 	n->h = host_start(&cfg, &err, why, sizeof why);
 	if (n->h && !(n->access_point = first_access_point(n->h))) {

@@ -331,6 +331,7 @@ static void machine_action(void *ctx, struct action *a)
 	case ACTION_DELIVER:
 		if (h->hooks.deliver) {
 			h->hooks.deliver(h->hooks.ctx, a->deliver);
+			h->fresh = true;
 			slice_drop(&a->deliver->entries);
 		} else {
 			host_consumed(h, a->deliver->count, a->deliver->entries.len);
@@ -369,13 +370,23 @@ static bool machine_work(void *ctx)
 	return some;
 }
 
+static void machine_told(void *ctx)
+{
+	struct host *h = ctx;
+	if (!h->fresh)
+		return;
+	h->fresh = false;
+	if (h->hooks.delivered)
+		h->hooks.delivered(h->hooks.ctx);
+}
+
 static void links_event(void *ctx, struct event *ev)
 {
 	struct host *h = ctx;
 	loop_step(&h->loop, ev);
 }
 
-const struct loop_machine host_machine = {NULL, machine_step, machine_deadline, machine_action, machine_work};
+const struct loop_machine host_machine = {NULL, machine_step, machine_deadline, machine_action, machine_work, machine_told};
 void (*const host_links_event)(void *ctx, struct event *ev) = links_event;
 
 void host_thread_end(struct host *h) { answer_all(h, P2PS_ECLOSED); }

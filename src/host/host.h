@@ -28,6 +28,7 @@ struct host_hooks {
 	/* Messages for the program. The hook may take over the reference in d->entries (and empty the slice); all else is
 	 * borrowed. Give the room back with host_consumed() when they are taken out. NULL: consumed at once. */
 	void (*deliver)(void *ctx, struct action_deliver *d);
+	void (*delivered)(void *ctx); /* after one or several: now is the time to wake the program. May be NULL */
 	void (*emit)(void *ctx, const char *name, const struct value *record, uint64_t wall_ms); /* record may be NULL */
 	void (*log)(void *ctx, enum log_level level, const char *text);
 	void (*settled)(void *ctx, uint32_t messages, uint64_t bytes, uint32_t failed, int err); /* as ACTION_SETTLED */

@@ -62,7 +62,7 @@ struct host {
 	/* the node's thread only */
 	struct map pending;
 	uint64_t last_tag, end_us;
-	bool node_stopped;
+	bool node_stopped, fresh; /* fresh: something was delivered and hooks.delivered not called */
 	char stop_text[200];
 };
 

@@ -418,7 +418,7 @@ static void link_flush(struct link *k)
 		}
 		k->written += s.len;
 		out_pop(k);
-		if (!k->out_count || tls_unsent(&k->tls) > 4 * TLS_RECORD)
+		if (!k->out_count || tls_unsent(&k->tls) >= TLS_UNSENT)
 			rc = tls_flush(&k->tls);
 	}
 	if (rc < 0) {

@@ -131,8 +131,12 @@ static bool work(struct loop *l)
 {
 	bool more = l->m.work(l->m.ctx);
 	more |= step_later(l);
+	if (l->m.told)
+		l->m.told(l->m.ctx);
 	links_tell(l->links);
 	more |= links_work(l->links);
+	if (l->m.told)
+		l->m.told(l->m.ctx);
 	return more;
 }
 

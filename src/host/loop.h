@@ -18,6 +18,8 @@ struct loop_machine {
 	void (*action)(void *ctx, struct action *a);
 	/* Before sleeping: takes what other threads left. True: again soon. */
 	bool (*work)(void *ctx);
+	/* What was delivered since the last call may now be told to the program. May be NULL. */
+	void (*told)(void *ctx);
 };
 
 /* A step to be made as soon as the current one is drained. */

@@ -3,13 +3,12 @@
  * proves possession. No tickets, no resumption, no renegotiation, no early data: one kind of handshake to reason about.
  *
  * OpenSSL talks to the socket through a BIO of ours, which is where speed is won: it reads ahead in large pieces,
- * notices that the socket has run dry without another system call, and never refuses a write: what the socket
- * does not take is kept, so that SSL_write is never left half done. The caller asks tls_unsent() before it writes more. */
+ * notices that the socket has run dry without another system call, and never refuses a write: records gather until
+ * tls_flush hands them to the socket in one call (measured, a copy of 64 KiB costs less than three more calls), and what
+ * the socket does not take stays, so that SSL_write is never left half done. The caller flushes above TLS_UNSENT. */
 #include "host/tls.h"
 
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/x509.h>
@@ -55,10 +54,9 @@ static int bio_read(BIO *b, char *p, int n)
 	return (int)got;
 }
 
-static ssize_t out_send(struct tls *t, const void *p, size_t n, bool more)
+static ssize_t out_send(struct tls *t, const void *p, size_t n)
 {
-	ssize_t sent = send(t->fd, p, n, MSG_NOSIGNAL | (more ? MSG_MORE : 0));
-	t->corked = more;
+	ssize_t sent = send(t->fd, p, n, MSG_NOSIGNAL);
 	if (sent < 0 && (errno == EAGAIN || errno == EINTR || errno == ENOBUFS))
 		return 0;
 	if (sent < 0) {
@@ -77,8 +75,8 @@ static bool out_keep(struct tls *t, const void *p, size_t n)
 		t->out_start = 0;
 	}
 	if (t->out_end + n > t->out_cap) {
-		uint32_t cap = t->out_end + (uint32_t)n;
-		cap = cap < 2048 ? 2048 : cap;
+		uint32_t cap = t->out_end + (uint32_t)n, least = cap > TLS_RECORD ? TLS_UNSENT + TLS_RECORD + 512 : 2048;
+		cap = cap < least ? least : cap;
 		uint8_t *bigger = realloc(t->out, cap);
 		if (!bigger)
 			return false;
@@ -93,19 +91,10 @@ static bool out_keep(struct tls *t, const void *p, size_t n)
 static int bio_write(BIO *b, const char *p, int n)
 {
 	struct tls *t = BIO_get_data(b);
-	size_t done = 0;
 	BIO_clear_retry_flags(b);
 	if (t->error)
 		return -1;
-	/* A full record goes to the socket as it stands, which keeps it until a whole packet is there or we flush; small
-	 * ones wait to travel together. */
-	if ((uint32_t)n >= TLS_RECORD && tls_unsent(t) == 0) {
-		ssize_t sent = out_send(t, p, (size_t)n, true);
-		if (sent < 0)
-			return -1;
-		done = (size_t)sent;
-	}
-	if (done < (size_t)n && !out_keep(t, p + done, (size_t)n - done)) {
+	if (!out_keep(t, p, (size_t)n)) {
 		t->error = ENOMEM;
 		return -1;
 	}
@@ -325,7 +314,7 @@ int tls_write(struct tls *t, const void *p, uint32_t n)
 int tls_flush(struct tls *t)
 {
 	while (tls_unsent(t)) {
-		ssize_t sent = out_send(t, t->out + t->out_start, tls_unsent(t), false);
+		ssize_t sent = out_send(t, t->out + t->out_start, tls_unsent(t));
 		if (sent < 0)
 			return P2PS_EIO;
 		if (sent == 0)
@@ -333,11 +322,6 @@ int tls_flush(struct tls *t)
 		t->out_start += (uint32_t)sent;
 	}
 	t->out_start = t->out_end = 0;
-	if (t->corked) {
-		int on = 1;
-		setsockopt(t->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on); /* pushes what the socket keeps */
-		t->corked = false;
-	}
 	return 1;
 }
 

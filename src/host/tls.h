@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #define TLS_RECORD 16384u /* plaintext bytes of one record */
+#define TLS_UNSENT 65536u /* bytes of records that gather before they are sent */
 
 struct tls_context;
 struct tls_context *tls_context_new(const uint8_t seed[32]); /* NULL: no memory or no OpenSSL to speak of */
@@ -19,7 +20,6 @@ struct tls {
 	bool dry;       /* the socket gave less than it was asked for: nothing more there until it is readable again */
 	bool eof;       /* the peer sent its last byte */
 	bool done;      /* handshake over */
-	bool corked;    /* the socket was told that more follows, and nothing has */
 	int error;      /* errno of a failed socket call; then nothing works any more */
 	uint8_t *out;   /* ciphertext the socket has not taken yet */
 	uint32_t out_start, out_end, out_cap;
@@ -36,7 +36,7 @@ bool tls_peer_key(const struct tls *t, uint8_t key[32]);
 void tls_readable(struct tls *t); /* the socket became readable */
 /* Bytes read; 0: nothing now; P2PS_ECLOSED, P2PS_EPROTO, P2PS_EIO. */
 int tls_read(struct tls *t, void *p, uint32_t n);
-/* Encrypts everything, hands full records to the socket and keeps the rest; 0, P2PS_EPROTO, P2PS_EIO, P2PS_ENOMEM. */
+/* Encrypts everything and keeps it for tls_flush; 0, P2PS_EPROTO, P2PS_EIO, P2PS_ENOMEM. */
 int tls_write(struct tls *t, const void *p, uint32_t n);
 /* Hands what was kept to the socket. 1: all gone; 0: the socket is full; P2PS_EIO. */
 int tls_flush(struct tls *t);
