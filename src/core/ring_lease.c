@@ -278,8 +278,8 @@ void ring_on_refuse(struct ring *r, const struct contact *from, const struct rin
 	case RING_WHY_ELSEWHERE: refused_elsewhere(r, from, m); break;
 	case RING_WHY_NOT_MEMBER: refused_not_member(r, from); break;
 	case RING_WHY_RECLAIMED:
-		/* While our lease runs nobody can have taken us over: then it is stale, or a lie. */
-		if (!ring_serving(r) && epoch_cmp(m->epoch, r->epoch) >= 0)
+		/* While a lease runs that somebody gave us nobody can have taken us over: then it is stale, or a lie. */
+		if (!ring_serving(r) || r->own_lease)
 			ring_join_again(r, from, r->now + 10 * r->lease);
 		else
 			lease_later(r, r->lease / 8);
@@ -350,6 +350,23 @@ static bool beyond_dead(const struct ring *r, uint64_t id)
 	return false;
 }
 
+/* Our round came back. If it jumped over somebody (R-LEASE-7), those may live, apart from us, and have taken us over: then
+ * what we serve from now on we serve in another epoch. */
+static void round_closed(struct ring *r, const struct contact *from, bool jumped)
+{
+	r->lease_end = r->round_sent + r->lease;
+	r->own_lease = false;
+	if (jumped) {
+		r->epoch = ring_epoch_new(r);
+		r->told.forced = true;
+		ring_log_changed(r, true);
+	}
+	if (r->change.kind == RING_INTENT_NONE && from->id != ring_left_id(r)) {
+		r->leased = true; /* in an epoch of our own R-CRASH-7 asks for no more time */
+		ring_reclaim_up_to(r, from->id);
+	}
+}
+
 void ring_on_round(struct ring *r, const struct contact *from, const struct ring_message *m)
 {
 	if (r->state != RING_IN || ring_alone(r) || ring_serving(r) || r->ask.who || !r->succ_n)
@@ -359,12 +376,7 @@ void ring_on_round(struct ring *r, const struct contact *from, const struct ring
 	if (m->id == ring_self(r)) {
 		if (m->seq != r->round_seq || r->now >= r->round_sent + r->lease)
 			return;
-		r->lease_end = r->round_sent + r->lease;
-		r->own_lease = false;
-		if (r->change.kind == RING_INTENT_NONE && from->id != ring_left_id(r)) {
-			r->leased = true; /* nobody else has been given a lease meanwhile: R-CRASH-7 asks for no more time */
-			ring_reclaim_up_to(r, from->id);
-		}
+		round_closed(r, from, m->whole || from->id != ring_left_id(r));
 		return;
 	}
 	/* One that has a gap to its left to close goes first, for when it serves it lets the others serve. */
@@ -380,6 +392,7 @@ void ring_on_round(struct ring *r, const struct contact *from, const struct ring
 	r->passed_us = r->now;
 	if (r->grant_end < r->now + r->lease_plus && from->id == ring_left_id(r))
 		r->grant_end = r->now + r->lease_plus;
-	struct ring_message on = {.kind = RING_ROUND, .id = m->id, .seq = m->seq, .yes = m->yes};
+	struct ring_message on = {.kind = RING_ROUND, .id = m->id, .seq = m->seq, .yes = m->yes,
+		.whole = m->whole || from->id != ring_left_id(r)};
 	ring_send_succ(r, &on);
 }

@@ -239,7 +239,8 @@ static void crash_times(void **state)
 	print_message("served again after %llu ms at most\n", (unsigned long long)worst / 1000);
 }
 
-/* f at once, next to each other or not: nothing is forced in a ring of f + 2 and more, whatever the order. */
+/* f at once, next to each other or not: mended, and while more than half live, without force. (Half or fewer cannot
+ * know whether the others died, or only cannot be reached and have taken over themselves.) */
 static void crash_f(void **state)
 {
 	(void)state;
@@ -260,7 +261,7 @@ static void crash_f(void **state)
 						world_crash(&w, i);
 				if (!world_run_until(&w, world_quiet, (f + 2) * 4 * SECOND))
 					fail_msg("f %u, %u members, dead %x: %s", f, n, dead, w.broken ? w.broken : world_why(&w));
-				if (forced())
+				if (forced() && n > 2 * f)
 					fail_msg("f %u, %u members, dead %x: forced", f, n, dead);
 				worst[f] = w.now - before > worst[f] ? w.now - before : worst[f];
 			}
@@ -667,7 +668,6 @@ static void all_take_over(void **state)
 	for (unsigned i = 1; i < 6; i += 2)
 		world_crash(&w, i);
 	QUIET(12 * SECOND);
-	assert_int_equal(forced(), 0);
 }
 
 /* ---- memory ---- */
