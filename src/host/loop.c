@@ -153,6 +153,17 @@ static void stay_awake(struct loop *l, bool awake)
 	l->idling = awake;
 }
 
+/* For programs that would rather burn a processor than wait for one to wake up: look again until nothing has happened
+ * for spin_us. */
+static bool spin(struct loop *l)
+{
+	uint64_t now = loop_boot_us(), steps = LINKS_GET(l->steps);
+	if (steps != l->spin_steps)
+		l->spin_until_us = now + l->spin_us;
+	l->spin_steps = steps;
+	return now < l->spin_until_us;
+}
+
 static void on_prepare(uv_prepare_t *p)
 {
 	struct loop *l = p->data;
@@ -161,6 +172,7 @@ static void on_prepare(uv_prepare_t *p)
 		more = work(l);
 	if (l->stopping)
 		return;
+	more |= l->spin_us && spin(l);
 	if (!more) {
 		atomic_store(&l->asleep, true);
 		more = work(l);

@@ -43,7 +43,7 @@ struct loop {
 	struct outbox out;
 	struct arena arena;
 	uint64_t armed_us;       /* deadline the timer is set for */
-	uint64_t spin_us;
+	uint64_t spin_us, spin_until_us, spin_steps;
 	bool stepping, stopping, idling;
 	struct loop_later *later, **later_end;
 	atomic_bool asleep;
