@@ -159,7 +159,8 @@ P2PS_API void p2ps_config_free(p2ps_config **config);
  *	limit.links         links at once, default 1024
  *   measurements
  *	cache               yes (default) or no: remember who was responsible for a key
- *	spin_us             look for work so long before sleeping, default 0: costs processor time, saves wake-ups
+ *	spin_us             look for work so long before sleeping, default 0: costs processor time, and saves wake-ups only
+ *	                    where processors are idle
  */
 P2PS_API int p2ps_config_set(p2ps_config *config, const char *name, const char *value);
 

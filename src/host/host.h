@@ -64,7 +64,7 @@ struct host_config {
 	unsigned links_max;       /* default 1024 */
 	unsigned half_open_max;   /* inbound, before their handshake is over; default 64 */
 	bool no_location_cache;
-	uint64_t spin_us;         /* look again for so long before sleeping; default 0 */
+	uint64_t spin_us;         /* look again for so long before sleeping; pays only where processors are idle; default 0 */
 	const struct service *const *services; /* ends with NULL; default: all (services/all.c) when linked */
 	struct host_hooks hooks;
 };
