@@ -23,7 +23,7 @@ static void feed_line(struct transfer *t, const char *p, size_t n)
 {
 	if (n == 0)
 		return; /* heartbeat */
-	json_t *j = json_loadb(p, n, 0, NULL);
+	json_t *j = json_loadb(p, n, JSON_ALLOW_NUL, NULL);
 	if (!j)
 		return;
 	t->reply->lines++;
@@ -115,7 +115,7 @@ static int finish(struct transfer *t, CURLcode rc)
 		return P2PS_ENOT_RUNNING;
 	if (rc != CURLE_OK)
 		return P2PS_ECLOSED;
-	t->reply->json = json_loadb(t->text ? t->text : "", t->len, JSON_DECODE_ANY, NULL);
+	t->reply->json = json_loadb(t->text ? t->text : "", t->len, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
 	return t->reply->json ? 0 : P2PS_EPROTO;
 }
 

@@ -76,8 +76,13 @@ static void show_table(const json_t *list)
 	int width[COLUMNS], columns = 0;
 	size_t i;
 	json_t *row, *m;
-	json_object_foreach(json_array_get(list, 0), key, m)
-		if (columns < COLUMNS) {
+	json_array_foreach((json_t *)list, i, row) /* a later row may have members that the first lacks */
+		json_object_foreach(row, key, m) {
+			int c = 0;
+			while (c < columns && strcmp(names[c], key) != 0)
+				c++;
+			if (c < columns || columns == COLUMNS)
+				continue;
 			names[columns] = key;
 			width[columns++] = (int)strlen(key);
 		}
@@ -114,6 +119,23 @@ void show_value(const json_t *j)
 	}
 }
 
+/* A message comes from a stranger: it moves no cursor, and its lines do not pass for lines of ours. */
+static void print_text(const json_t *j)
+{
+	const unsigned char *p = (const unsigned char *)json_string_value(j), *end = p + json_string_length(j);
+	for (; p < end; p++) {
+		if (*p == 0xc2 && end - p > 1 && p[1] < 0xa0) /* U+0080 to U+009F are controls, too */
+			printf("\\x%02x", *++p);
+		else if (*p == '\n')
+			printf("\n    ");
+		else if ((*p < ' ' && *p != '\t') || *p == 0x7f)
+			printf("\\x%02x", *p);
+		else
+			putchar(*p);
+	}
+	printf("\n");
+}
+
 static void show_message(const json_t *j)
 {
 	char head[CELL], src[64], seq[32], kind[32];
@@ -122,9 +144,10 @@ static void show_message(const json_t *j)
 	cell_text(json_object_get(j, "kind"), kind, sizeof kind);
 	snprintf(head, sizeof head, "#%s from %s (%s)", seq, src, kind);
 	const json_t *text = json_object_get(j, "data");
-	if (text)
-		printf("%s: %s\n", head, json_string_value(text));
-	else
+	if (text) {
+		printf("%s: ", head);
+		print_text(text);
+	} else
 		printf("%s: %s in base64: %s\n", head, json_string_value(json_object_get(j, "content_type")),
 		       json_string_value(json_object_get(j, "data_base64")));
 }

@@ -113,7 +113,8 @@ static json_t *render_message(const struct backlog_item *item)
 			      m->type_and_data, (size_t)m->type_len, "time", (json_int_t)m->wall_ms);
 	if (j && m->responsible)
 		json_object_set_new(j, "key", value_to_json(&key));
-	json_t *text = j ? json_stringn(data, len) : NULL; /* NULL when it is not UTF-8 */
+	/* NULL when it is not UTF-8; text with a NUL is more than many readers of JSON can hold */
+	json_t *text = j && !memchr(data, '\0', len) ? json_stringn(data, len) : NULL;
 	if (text)
 		json_object_set_new(j, "data", text);
 	else if (j)
