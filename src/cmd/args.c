@@ -84,6 +84,10 @@ static int global_option(struct cmd_line *line, const char *name, const char **v
 			snprintf(line->error, sizeof line->error, "--dir needs a directory");
 			return P2PS_EINVAL;
 		}
+		if (!**value) {
+			snprintf(line->error, sizeof line->error, "--dir is empty");
+			return P2PS_EINVAL;
+		}
 		if (snprintf(line->dir, sizeof line->dir, "%s", *value) >= (int)sizeof line->dir) {
 			snprintf(line->error, sizeof line->error, "--dir is too long");
 			return P2PS_EINVAL;
@@ -136,7 +140,7 @@ static int absolute_dir(struct cmd_line *line)
 	return 0;
 }
 
-int args_parse(struct cmd_line *line, int argc, char **argv)
+static int parse_words(struct cmd_line *line, int argc, char **argv)
 {
 	*line = (struct cmd_line){.args = json_object()};
 	default_dir(line->dir);
@@ -163,6 +167,14 @@ int args_parse(struct cmd_line *line, int argc, char **argv)
 		argc -= 1 + used, argv += 1 + used;
 	}
 	return absolute_dir(line);
+}
+
+int args_parse(struct cmd_line *line, int argc, char **argv)
+{
+	int err = parse_words(line, argc, argv);
+	for (int i = 1; err && i < argc && strcmp(argv[i], "--") != 0; i++) /* it may stand behind the mistake */
+		line->json |= strcmp(argv[i], "--json") == 0;
+	return err;
 }
 
 static void usage_arg(const struct op_arg *a)

@@ -21,6 +21,7 @@
 #include "p2ps.h"
 
 #define HEARTBEAT_MS 15000
+#define HTTP_REQUEST_MAX (256u << 10) /* a command line may hold 128 KiB of ids; untouched pages cost nothing */
 #define STOP_S 2 /* how long answers under way may still take when the server stops */
 #define ARGS_ARENA_BYTES (1u << 20)
 
@@ -297,6 +298,10 @@ static int body_from_json(struct http_call *call, json_t *args, char error[OP_JS
 {
 	const json_t *text = json_object_get(args, "data"), *b64 = json_object_get(args, "data_base64");
 	call->len = 0;
+	if ((text && !json_is_string(text)) || (b64 && !json_is_string(b64)) || (text && b64)) {
+		snprintf(error, OP_JSON_ERROR, "one of data and data_base64 is needed, as a text");
+		return P2PS_EINVAL;
+	}
 	if (json_is_string(text)) {
 		size_t n = json_string_length(text);
 		if (n > call->cap)
@@ -439,7 +444,7 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *conn, const 
 		return MHD_YES;
 	}
 	if (!call->op)
-		return respond_error(conn, P2PS_ENOT_FOUND, "no such operation: see /v1/help");
+		return respond_error(conn, P2PS_ENOT_FOUND, "no such operation: p2ps --help lists them");
 	if (!call->started)
 		return call_begin(call, method);
 	if (!atomic_load(&call->done))
@@ -474,14 +479,20 @@ static void on_completed(void *cls, struct MHD_Connection *conn, void **state, e
 	pthread_mutex_unlock(&h->lock);
 }
 
+int http_path_ok(const char *socket_path, char error[256])
+{
+	const size_t most = sizeof((struct sockaddr_un *)0)->sun_path - 1;
+	if (strlen(socket_path) <= most)
+		return 0;
+	snprintf(error, 256, "the path of the control socket is longer than %zu characters: choose a shorter --dir", most);
+	return P2PS_EINVAL;
+}
+
 static int listen_unix(const char *path, char error[256])
 {
 	struct sockaddr_un a = {.sun_family = AF_UNIX};
-	if (strlen(path) >= sizeof a.sun_path) {
-		snprintf(error, 256, "the path of the control socket is longer than %zu characters: choose a shorter --dir",
-			 sizeof a.sun_path - 1);
+	if (http_path_ok(path, error) != 0)
 		return -1;
-	}
 	strcpy(a.sun_path, path);
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0) {
@@ -515,7 +526,7 @@ int http_start(struct http **out, const char *socket_path, const struct http_bac
 	h->mhd = MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_request, h,
 				  MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_NOTIFY_COMPLETED, on_completed, h,
 				  MHD_OPTION_CONNECTION_LIMIT, (unsigned)HTTP_CONNECTIONS_MAX,
-				  MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)32768, MHD_OPTION_END);
+				  MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HTTP_REQUEST_MAX, MHD_OPTION_END);
 	if (!h->mhd) {
 		snprintf(error, 256, "the HTTP server did not start");
 		close(fd);

@@ -29,6 +29,8 @@ struct http_backend {
 
 struct http;
 /* Listens on socket_path (0600; an old socket file is replaced). Backend must outlive it. */
+/* A socket's path has a short limit: to be asked before anything else is started. */
+int http_path_ok(const char *socket_path, char error[256]);
 int http_start(struct http **out, const char *socket_path, const struct http_backend *backend, char error[256]);
 void http_stop(struct http **h);
 /* result is taken over, may be NULL. text says what exactly was wrong, may be NULL. */

@@ -186,6 +186,8 @@ static int arg_from_json(const struct op_arg *arg, const json_t *j, struct arena
 	case ARG_ID:
 		if (!id_of_json(j, &id))
 			return bad(arg, "a whole number from 0 to 2^64 - 1", error);
+		if (arg->min == 1 && id == 0)
+			return bad(arg, "a whole number from 1 to 2^64 - 1", error);
 		return value_add_id(a, rec, name, id) ? 0 : P2PS_ENOMEM;
 	case ARG_IDS:
 		return ids_from_json(arg, j, a, rec, name, error);
