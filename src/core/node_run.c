@@ -67,7 +67,7 @@ void node_run_send(struct node *n, struct node_request *rq, const struct value *
 		c.mode = CAST_KEY;
 		c.to = crypto_key_of(n->crypto, name->bytes.p, name->bytes.len, n->mask);
 	}
-	if (c.to != (c.to & n->mask) || (to && !c.to)) {
+	if (n->have_net && (c.to != (c.to & n->mask) || (to && !c.to))) {
 		node_reply(n, rq, P2PS_EINVAL, to ? "to: not an id of this network's ring" : "key: not on this network's ring", NULL);
 		return;
 	}
@@ -85,7 +85,7 @@ void node_run_multicast(struct node *n, struct node_request *rq, const struct va
 		return;
 	}
 	for (const struct value *v = ids->list.first; v; v = v->next) {
-		if (v->type != VALUE_ID || v->id != (v->id & n->mask)) {
+		if (v->type != VALUE_ID || (n->have_net && v->id != (v->id & n->mask))) {
 			node_reply(n, rq, P2PS_EINVAL, "ids: not on this network's ring", NULL);
 			return;
 		}
@@ -350,9 +350,9 @@ static void run_ping_drop(struct node *n, void *user) { pool_free(n->pool, user,
 
 void node_run_ping(struct node *n, struct node_request *rq, const struct value *args)
 {
-	struct run_ping *ping = pool_alloc(n->pool, sizeof *ping);
+	struct run_ping *ping = node_is_member(n) ? pool_alloc(n->pool, sizeof *ping) : NULL;
 	if (!ping) {
-		node_reply(n, rq, P2PS_ENOMEM, NULL, NULL);
+		node_reply(n, rq, node_is_member(n) ? P2PS_ENOMEM : P2PS_ENOT_MEMBER, NULL, NULL);
 		return;
 	}
 	*ping = (struct run_ping){.rq = rq, .id = value_id(args, "id", 0), .start = n->now_us};

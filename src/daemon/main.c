@@ -140,7 +140,9 @@ static int start(struct daemon *d, struct order *o, char error[OP_JSON_ERROR])
 {
 	struct host_config cfg;
 	char socket_path[4200];
+	snprintf(socket_path, sizeof socket_path, "%s/control.sock", o->dir);
 	int err = configure(&cfg, o, d, error);
+	err = err ? err : http_path_ok(socket_path, error);
 	if (!err)
 		err = streams_init(d);
 	if (err)
@@ -150,8 +152,10 @@ static int start(struct daemon *d, struct order *o, char error[OP_JSON_ERROR])
 		return err;
 	d->backend = (struct http_backend){.ctx = d, .call = calls_run, .stream = streams_of, .render = streams_render,
 					   .boot_ms = boot_ms};
-	snprintf(socket_path, sizeof socket_path, "%s/control.sock", o->dir);
-	return http_start(&d->http, socket_path, &d->backend, error);
+	err = http_start(&d->http, socket_path, &d->backend, error);
+	if (err)
+		host_stop(d->host, false);
+	return err;
 }
 
 /* From here on standard output and error are the log. */
@@ -192,8 +196,9 @@ static int watch(struct daemon *d, int signals, int ready)
 		if (atomic_load(&d->stopped))
 			break;
 	}
-	if (!told && d->stop_err)
-		return answer_error(ready, d->stop_err, d->stop_text);
+	if (!told) /* stopped from outside while it joined is no member either */
+		return answer_error(ready, d->stop_err ? d->stop_err : P2PS_ECLOSED,
+				    d->stop_err ? d->stop_text : "stopped before the node was a member");
 	return d->stop_err ? error_exit(d->stop_err) : 0;
 }
 
