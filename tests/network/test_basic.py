@@ -270,3 +270,58 @@ def test_the_three_node_example_as_a_script(net):
     check(text.count("to nodes 1 and 16") == 2 and text.count("responsible for key 42") == 1, text)
     one, rest = text.split("node sixteen received:")
     check("to nodes 1 and 16" in one and "to nodes 1 and 16" in rest.split("node third")[0], text)
+
+
+def test_messages_with_odd_bytes_are_shown(net):
+    n = net.node()
+    n.create()
+    odd = [b"a\x00b", b"\x1b[31mred\n#9 from 1 (send): forged", "\u009b".encode(), b"", "ünï ☃".encode()]
+    for data in odd:
+        n.run("send", "--to", n.id, data=data)
+    got = n.messages()
+    check([m["seq"] for m in got] == [1, 2, 3, 4, 5], f"a message is missing: {got}")
+    check([base64.b64decode(m["data_base64"]) if "data_base64" in m else m["data"].encode() for m in got] == odd, f"{got}")
+    shown = n.run("messages", as_json=False).out
+    check("\x1b" not in shown and "\u009b" not in shown and "\n#9" not in shown and "ünï ☃" in shown, f"shown: {shown!r}")
+
+
+def test_odd_command_lines(net):
+    n = net.node()
+    n.create("--id", 1)
+    r = n.run("multicast", ",".join(str(10**18 + i) for i in range(3000)), "x", ok=False)
+    check(r.code == 18 and len(r.json["outcomes"]) == 3000, f"3000 unknown ids: {r.code} {r.out[:200]}")
+    shown = n.run("multicast", "1,5", "x", ok=False, as_json=False).out
+    check("ENO_NODE" in shown, f"the second row's error is not shown: {shown}")
+    for args in (["status", "--bogus"], ["sned"], ["succ", "9" * 30, "x"]):
+        r = n.run(*args, ok=False)  # --json stands behind the mistake
+        check(r.code == 2 and r.error == "EINVAL", f"{args}: {r.code} {r.out} {r.err}")
+    check(subprocess.run([net.p2ps, "status", "--dir", ""], env=net.env, check=False, capture_output=True).returncode == 2,
+          "an empty --dir was taken")
+    other = net.node()
+    check(other.create("--id", 0, ok=False).code == 2 and n.run("ping", 0, ok=False).code == 2, "0 was taken for an id")
+    far = net.node("d" * 100)
+    r = far.create(ok=False)
+    check(r.code == 2 and "shorter" in r.out and not os.path.exists(far.dir), f"a long path: {r.code} {r.out}")
+    sock = os.path.join(n.dir, "control.sock")
+    for body in ('{"to":"1","data":5}', '{"to":"1","data":"x","data_base64":"AAE="}'):
+        p = subprocess.run(["curl", "-s", "--unix-socket", sock, "-H", "Content-Type: application/json", "-d", body,
+                            "http://p2ps/v1/send"], check=False, capture_output=True)
+        check(b"EINVAL" in p.stdout, f"{body}: {p.stdout}")
+
+
+def test_a_node_that_is_no_member_yet_says_so(net):
+    n = net.node()
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen(1)
+        point = f"127.0.0.1:{silent.getsockname()[1]}"
+        join = subprocess.Popen([net.p2ps, "join", point, "--listen", "127.0.0.1:0", "--dir", n.dir, "--json"],
+                                stdout=subprocess.PIPE, env=net.env)
+        wait_for("the daemon to listen", lambda: n.run("status", ok=False).code == 0)
+        for args in (["send", "--to", 5, "x"], ["multicast", "5,6", "x"], ["broadcast", "x"], ["succ", 1, "x"], ["ping", 5],
+                     ["trace", 5], ["ring"]):
+            r = n.run(*args, ok=False)
+            check(r.code == 25 and r.error == "ENOT_MEMBER", f"{args}: {r.code} {r.out}")
+        n.run("down")
+        out = join.communicate(timeout=60)[0].decode()
+        check(join.returncode == 30 and "ECLOSED" in out, f"join, stopped: {join.returncode} {out}")
