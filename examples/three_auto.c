@@ -22,8 +22,13 @@ int main(int argc, char **argv)
 
 	if (!err && !(err = p2ps_send_key(node, 42, "hello, 42", 9, P2PS_TEXT, &op))) {
 		err = p2ps_op_wait(op, 10000);
-		if (!err && p2ps_op_outcome(op, 0, &target) == 0)
-			printf("key 42 belongs to %s\n", target == p2ps_id(node) ? "this node" : "another node");
+		if (!err)
+			printf("to key 42: %s\n", p2ps_strerror(p2ps_op_outcome(op, 0, NULL)));
+		p2ps_op_free(&op);
+	}
+	if (!err && !(err = p2ps_lookup(node, 42, &op))) {
+		if (!(err = p2ps_op_wait(op, 10000)))
+			printf("key 42 belongs to node %" PRIu64 "\n", p2ps_op_owner(op));
 		p2ps_op_free(&op);
 	}
 	if (!err && !(err = p2ps_multicast(node, both, 2, "hello, 1 and 16", 15, P2PS_TEXT, &op))) {
