@@ -217,6 +217,7 @@ void ring_log_flush(struct ring *r);
 void ring_on_log(struct ring *r, const struct contact *from, const struct ring_message *m);
 void ring_log_take(struct ring *r, const struct ring_message *m); /* records of our left neighbour, checked to be from it */
 void ring_on_log_ack(struct ring *r, const struct contact *from, const struct ring_message *m);
+void ring_follow_epoch(struct ring *r, struct epoch e);
 void ring_log_settle(struct ring *r, const struct ring_message *m);
 unsigned ring_log_settled(const struct ring *r, struct ring_settled out[RING_RECORDS_MAX]);
 bool ring_own_settled(const struct ring *r); /* the open change is where it has to be */

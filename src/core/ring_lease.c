@@ -203,6 +203,7 @@ void ring_on_lease_ack(struct ring *r, const struct contact *from, const struct 
 	bool adopted = from->id != r->succ[0]->id && adopt_via(r, from, m);
 	if (from->id != r->succ[0]->id)
 		return;
+	ring_follow_epoch(r, m->epoch);
 	uint64_t sent = r->lease_sent[m->seq % RING_SENT_MAX], us = (uint64_t)m->ms * 1000;
 	us = us < r->lease ? us : r->lease;
 	if (r->lease_end < sent + us)

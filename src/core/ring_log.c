@@ -181,16 +181,20 @@ unsigned ring_log_settled(const struct ring *r, struct ring_settled out[RING_REC
 
 /* ---- from the right ---- */
 
+/* R-EPOCH: our right neighbour forced its way, perhaps past somebody who is our neighbour in the old epoch and may still
+ * act on what it remembers of us, or has taken us over. We leave that epoch, too, before we act on anything it says. */
+void ring_follow_epoch(struct ring *r, struct epoch e)
+{
+	if (e.counter <= r->epoch.counter)
+		return;
+	r->epoch = (struct epoch){e.counter, rng_u64(r->cfg.rng)};
+	ring_log_changed(r, true);
+}
+
 void ring_log_settle(struct ring *r, const struct ring_message *m)
 {
 	if (m->serial < r->succ_serial || m->serial > r->serial)
 		return;
-	/* R-EPOCH: it forced its way, perhaps past somebody who is our neighbour in the old epoch and still may act on what
-	 * it remembers of us. We leave that epoch, too, before we act on anything that is acked here. */
-	if (m->epoch.counter > r->epoch.counter) {
-		r->epoch = (struct epoch){m->epoch.counter, rng_u64(r->cfg.rng)};
-		ring_log_changed(r, true);
-	}
 	if (m->serial > r->acked)
 		r->acked = m->serial;
 	for (unsigned i = 0; i < m->settled_n; i++) {
@@ -207,8 +211,10 @@ void ring_log_settle(struct ring *r, const struct ring_message *m)
 
 void ring_on_log_ack(struct ring *r, const struct contact *from, const struct ring_message *m)
 {
-	if (r->state == RING_IN && r->succ_n && from->id == r->succ[0]->id)
-		ring_log_settle(r, m);
+	if (r->state != RING_IN || !r->succ_n || from->id != r->succ[0]->id)
+		return;
+	ring_follow_epoch(r, m->epoch);
+	ring_log_settle(r, m);
 }
 
 /* ---- both ways, at the end of a step ---- */
