@@ -54,7 +54,7 @@ void ring_reset(struct ring *r)
 	r->left_serial = r->grant_end = r->lease_end = r->orphan_us = r->no_lease_us = 0;
 	r->left_lost = r->left_gone = r->left_far = r->ack_due = r->log_due = r->leave_wanted = r->leased = r->own_lease = false;
 	r->acked = r->own_settled = r->list_known = 0;
-	r->passed_us = 0;
+	r->passed_us = r->own_us = 0;
 	r->joined_from = 0;
 }
 

@@ -123,6 +123,7 @@ struct ring {
 	uint64_t log_next_us;
 	bool log_due;
 	bool own_lease;            /* we gave it to ourselves, in an epoch of our own */
+	uint64_t own_us;           /* when we first did, since somebody gave us one; 0: not */
 	bool leased;               /* our lease ran when we last looked */
 	uint64_t lost_us;          /* when that changed */
 	uint64_t lease_end, lease_next_us, lease_seq, lease_serial, lease_sent[RING_SENT_MAX];

@@ -196,6 +196,15 @@ static bool adopt_via(struct ring *r, const struct contact *from, const struct r
 	return true;
 }
 
+/* Nothing was left out for being thought dead: that passes, and then the list is wanted again. */
+static bool list_taken(const struct ring *r, const struct ring_message *m)
+{
+	for (unsigned i = 0; i < m->succ_n; i++)
+		if (ring_dead_has(r, m->succ[i]))
+			return false;
+	return true;
+}
+
 void ring_on_lease_ack(struct ring *r, const struct contact *from, const struct ring_message *m)
 {
 	if (r->state != RING_IN || !r->succ_n || m->seq > r->lease_seq || r->lease_seq - m->seq >= RING_SENT_MAX)
@@ -216,11 +225,12 @@ void ring_on_lease_ack(struct ring *r, const struct contact *from, const struct 
 	r->lease_tries = r->lease_silent = 0;
 	r->no_lease_us = 0;
 	r->own_lease = false;
+	r->own_us = 0;
 	r->succ_broke &= r->passed_on;
 	if (r->via && !r->passed_on)
 		ring_clear(r, &r->via);
 	if (m->version != r->list_known && ring_succ_set(r, from, m->succ, m->succ_n, m->whole))
-		r->list_known = m->version;
+		r->list_known = list_taken(r, m) ? m->version : 0;
 	if (m->serial < r->acked) /* it had our log and has it no more */
 		r->acked = 0;
 	ring_log_settle(r, m);
@@ -357,6 +367,7 @@ static void round_closed(struct ring *r, const struct contact *from, bool jumped
 {
 	r->lease_end = r->round_sent + r->lease;
 	r->own_lease = false;
+	r->own_us = 0;
 	if (jumped) {
 		r->epoch = ring_epoch_new(r);
 		r->told.forced = true;

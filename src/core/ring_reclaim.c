@@ -472,11 +472,13 @@ void ring_trouble_progress(struct ring *r)
 	if (ring_alone(r) || r->state != RING_IN)
 		return;
 	orphan_progress(r);
+	uint64_t patience = (r->faults + 1) * r->lease; /* as long as f in a row need to be reclaimed, and a little more */
 	bool stuck = r->no_lease_us && r->now - r->no_lease_us < r->lease / 2;
 	if (ring_serving(r)) {
-		if (r->own_lease && r->now + r->lease / 4 >= r->lease_end && stuck)
+		bool more = r->own_lease && r->now < r->own_us + 3 * patience;
+		if (more && r->now + r->lease / 4 >= r->lease_end)
 			r->lease_end = r->now + r->lease;
-		if (r->own_lease && stuck)
+		if (more)
 			ring_wake(r, r->lease_end - r->lease / 4);
 		return;
 	}
@@ -490,11 +492,11 @@ void ring_trouble_progress(struct ring *r)
 	/* Our right neighbour lives but cannot grant, perhaps because it waits for us, all around the ring. Somebody must
 	 * begin, best who has a gap to its left to close; and in a new epoch nothing is served twice. */
 	bool gap = r->now >= r->grant_end;
-	uint64_t patience = (r->faults + 1) * r->lease; /* as long as f in a row need to be reclaimed, and a little more */
 	uint64_t begin = r->lost_us + (gap ? patience + r->lease / 2 : 2 * patience), give_up = r->lost_us + 2 * patience + 2 * r->lease;
-	if ((stuck || gap) && r->now >= begin) {
+	if ((stuck || gap) && r->now >= begin && !r->own_us) {
 		r->epoch = ring_epoch_new(r);
 		r->lease_end = r->now + r->lease;
+		r->own_us = r->now;
 		r->own_lease = r->leased = r->told.forced = true;
 		ring_log_changed(r, true);
 	} else if (r->now >= give_up && r->speaker) {
