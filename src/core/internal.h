@@ -142,7 +142,7 @@ struct ring *node_make_ring(struct node *n);
 uint64_t node_io_tag(struct node *n, uint8_t number);
 
 /* ---- services.c ---- */
-void services_start(struct node *n);
+bool services_start(struct node *n); /* false: no memory */
 void services_stop(struct node *n);
 bool services_run(const struct node *n, const struct op *op); /* may this operation be asked for now? */
 void services_free(struct node *n);

@@ -376,6 +376,19 @@ static void node_dispatch(struct node *n, const struct event *ev)
 	}
 }
 
+/* Whatever else the step in which the node stopped had to say comes first. */
+static void node_last_word(struct node *n)
+{
+	struct outbox *o = n->out;
+	for (uint32_t i = 0; i + 1 < o->count; i++)
+		if (o->v[i].type == ACTION_STOPPED) {
+			struct action last = o->v[i];
+			memmove(&o->v[i], &o->v[i + 1], (o->count - i - 1) * sizeof *o->v);
+			o->v[o->count - 1] = last;
+			return;
+		}
+}
+
 void node_step(struct node *n, const struct event *ev, struct outbox *out)
 {
 	if (ev->boot_us > n->now_us)
@@ -394,6 +407,8 @@ void node_step(struct node *n, const struct event *ev, struct outbox *out)
 		ring_step(n->ring, n->now_us);
 	node_dispatch(n, ev);
 	life_step_end(n);
+	if (n->stopped)
+		node_last_word(n);
 }
 
 uint64_t node_deadline(const struct node *n)

@@ -183,7 +183,8 @@ static void life_found(struct node *n)
 	n->life->deadline = UINT64_MAX;
 	com_set_member(n->com, true);
 	ring_create(n->ring);
-	services_start(n);
+	if (!services_start(n))
+		life_over(n, P2PS_ENOMEM, "no memory for the services");
 	n->life->changed = true;
 }
 
@@ -580,7 +581,8 @@ static void life_joined(struct node *n)
 	value_add_text(n->out->arena, v, "network", n->net.name);
 	value_add_id(n->out->arena, v, "via", l->via);
 	node_emit(n, "connected", v);
-	services_start(n);
+	if (!services_start(n))
+		life_over(n, P2PS_ENOMEM, "no memory for the services");
 }
 
 static void life_join_failed(struct node *n, int err)

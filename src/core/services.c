@@ -67,6 +67,7 @@ static struct node_services *services_make(struct node *n)
 	if (!s)
 		return NULL;
 	s->node = n;
+	n->services = s;
 	map_init(&s->ios, n->pool);
 	s->v = pool_alloc(n->pool, len * sizeof *s->v);
 	for (; s->v && s->len < len; s->len++) {
@@ -76,17 +77,25 @@ static struct node_services *services_make(struct node *n)
 		if (slot->s->state_bytes && !(slot->state = pool_alloc(n->pool, slot->s->state_bytes)))
 			break;
 	}
-	return n->services = s;
+	if (s->len == len)
+		return s;
+	services_free(n);
+	return NULL;
 }
 
-void services_start(struct node *n)
+bool services_start(struct node *n)
 {
-	if (!n->cfg.services || (!n->services && !services_make(n)) || n->services->running)
-		return;
+	if (!n->cfg.services)
+		return true;
+	if (!n->services && !services_make(n))
+		return false;
+	if (n->services->running)
+		return true;
 	n->services->running = true;
 	for (uint32_t i = 0; i < n->services->len; i++)
 		if (n->services->v[i].s->start)
 			n->services->v[i].s->start(n, n->services->v[i].state);
+	return true;
 }
 
 void services_stop(struct node *n)

@@ -100,7 +100,7 @@ static void request_put(struct run *r, unsigned node, enum request_kind kind, ui
 	ev.request.args = args;
 	if (kind == REQUEST_KEEP || kind == REQUEST_ECHO) {
 		e->bytes = 1 + (uint32_t)(arg % 3000);
-		ev.request.body = file_make(&world_node(r->w, node)->pool, e->tag, e->bytes);
+		ev.request.body = file_make(world_pool(r->w), e->tag, e->bytes);
 	}
 	if (kind == REQUEST_KEEP)
 		r->node[node].kept_touched = true;
@@ -309,7 +309,7 @@ static void request_answer(struct run *r, const struct ledger_entry *e, const st
 		file_answer(r, e, err, a->reply.result);
 	if (e->user == REQUEST_TRACE)
 		trace_answer(r, e, err, a->reply.result);
-	else if (e->user == REQUEST_KEPT && err == P2PS_ENOT_FOUND && !r->node[e->node].kept_tag)
+	else if (e->user == REQUEST_KEPT && err == P2PS_ENOT_FOUND && (!r->node[e->node].kept_tag || r->node[e->node].kept_touched))
 		return;
 	else if (err != 0 && (r->strict || !unlucky(err)))
 		world_fail(r->w, "n%u: the request %s ends with %d %s", e->node, requests[e->user].op, err, a->reply.text ? a->reply.text : "");
