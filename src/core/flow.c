@@ -21,6 +21,9 @@
  * A message to a key is looked up first, travels in the same flow, and is taken only by who serves the key at that
  * moment; otherwise it comes back (flow_key.c).
  *
+ * A flow that fills the control link goes on over a bulk link of its own, so that no heartbeat waits behind it; in between
+ * it waits until all is acked, as frames on two links can overtake each other.
+ *
  * Acks wait FLOW_ACK_DELAY_US for others, or ride on data going the other way, unless the sender asks for an answer at
  * once; it does so for the last message of those it has when somebody waits for the outcome, one such at a time. */
 #include "core/flow_internal.h"
@@ -208,6 +211,13 @@ void flow_peer_down(struct node *n, struct peer *p, int err)
 		flow_in_down(n, in);
 	if (o && o->peer == p)
 		flow_out_down(n, o, err);
+}
+
+void flow_bulk_down(struct node *n, struct peer *p)
+{
+	struct flow_out *o = map_get(&n->flow->outs, p->c.id);
+	if (o && o->peer == p)
+		flow_out_bulk_down(n, o);
 }
 
 void flow_room(struct node *n, struct peer *p)

@@ -21,6 +21,7 @@
 #define FLOW_CONGESTED_US 50000u           /* look again, should com's room not be heard */
 #define FLOW_WINDOW_BYTES (8u << 20)       /* most in flight to one node */
 #define FLOW_FIRST_BYTES (512u << 10)      /* ... before it has told how much room there is */
+#define FLOW_BULK_IDLE_US 2000000u         /* unused for so long a flow begins on the control link again */
 #define FLOW_QUEUE_BYTES (64u << 20)       /* most waiting here in all */
 #define FLOW_ORIGINS_MAX 8192u             /* origins remembered */
 #define FLOW_PARTS_BYTES (16u << 20)       /* messages being put together from fragments, all origins */
@@ -55,7 +56,9 @@ struct flow_out {
 	bool up, finding;           /* finding: a look-up is under way */
 	bool lost;                  /* the link has just been lost: dial at once */
 	bool self, pumping;
+	bool bulk;                  /* more than the control link should carry: a link of its own */
 	uint16_t round;
+	uint32_t link;              /* what is in flight went along this one; 0: any */
 	uint8_t blocked;            /* enum flow_status: the receiver said so and has not taken it back */
 	uint8_t tries;              /* dials and look-ups in a row that failed */
 	uint64_t their_incarnation; /* 0: none yet */
@@ -149,6 +152,7 @@ void flow_out_pump(struct node *n, struct flow_out *o);
 void flow_out_ack(struct node *n, struct flow_out *o, const struct flow_ack *a);
 void flow_out_up(struct node *n, struct flow_out *o, struct peer *p);
 void flow_out_down(struct node *n, struct flow_out *o, int err);
+void flow_out_bulk_down(struct node *n, struct flow_out *o);
 void flow_out_timer(struct node *n);
 void flow_out_free_all(struct flow *f);
 

@@ -18,6 +18,8 @@ static bool out_in_flight(const struct flow_out *o)
 	return o->next_seq != o->base || (o->cursor && o->cursor->part_sent);
 }
 
+static enum link_class out_class(const struct flow_out *o) { return o->bulk ? LINK_BULK : LINK_CONTROL; }
+
 /* ---- the list of jobs ---- */
 static struct flow_job *out_pop(struct flow_out *o)
 {
@@ -190,7 +192,7 @@ static int out_send_one(struct node *n, struct flow_out *o)
 	f.prefix_len = flow_data_prefix(&d, prefix);
 	f.prefix = prefix;
 	f.body = (struct slice){buf_ref(j->entries.buf), j->entries.p + j->off_sent + j->part_sent, c.bytes};
-	int err = node_send(n, o->peer, LINK_CONTROL, &f, false);
+	int err = node_send(n, o->peer, out_class(o), &f, false);
 	if (err)
 		return err;
 	if (d.flags & FLOW_ACK)
@@ -202,10 +204,26 @@ static int out_send_one(struct node *n, struct flow_out *o)
 	return 0;
 }
 
+/* Frames on two links can overtake each other: before the first on another link, everything is acked. */
+static bool out_link_free(struct flow_out *o)
+{
+	const struct peer *p = o->peer;
+	uint32_t link = o->bulk && p->link[LINK_BULK] ? p->link[LINK_BULK] : p->link[LINK_CONTROL];
+	if (out_in_flight(o) && o->link && o->link != link) {
+		bool there = o->link == p->link[LINK_CONTROL] || o->link == p->link[LINK_BULK];
+		if (there && o->next_seq != o->base)
+			return false;
+		out_rewind(o, false); /* it is gone with what was on it, or carried half a message, which begins anew */
+	}
+	o->link = link;
+	return true;
+}
+
 static void out_pump_link(struct node *n, struct flow_out *o)
 {
-	while (o->cursor && o->up && !o->blocked) {
-		int err = com_congested(n->com, o->peer, LINK_CONTROL) ? P2PS_EBUSY : out_send_one(n, o);
+	while (o->cursor && o->up && !o->blocked && out_link_free(o)) {
+		int err = com_congested(n->com, o->peer, out_class(o)) ? P2PS_EBUSY : out_send_one(n, o);
+		o->bulk |= err == P2PS_EBUSY;
 		if (err == P2PS_EBUSY)
 			out_wake(n, o, n->now_us + FLOW_CONGESTED_US);
 		if (err)
@@ -479,6 +497,8 @@ void flow_out_add(struct node *n, struct flow_out *o, struct flow_job *j)
 	flow_jobs_append(&o->head, &o->tail, j);
 	if (!o->cursor)
 		o->cursor = j;
+	if (o->head == j && n->now_us - o->used_us >= FLOW_BULK_IDLE_US)
+		o->bulk = false;
 	o->used_us = n->now_us;
 	if (!out_on_its_way(o) && n->now_us >= o->try_us && !o->pumping) {
 		if (!j->next && o->head == j)
@@ -509,6 +529,7 @@ void flow_out_up(struct node *n, struct flow_out *o, struct peer *p)
 		n->stats.retries++;
 	o->blocked = FLOW_OK;
 	o->blocked_us = 0;
+	o->link = 0;
 	o->room_messages = UINT32_MAX;
 	o->room_bytes = FLOW_FIRST_BYTES;
 	o->progress_us = n->now_us;
@@ -531,6 +552,16 @@ void flow_out_down(struct node *n, struct flow_out *o, int err)
 	o->peer = NULL;
 	o->tries = 0;
 	o->try_us = 0;
+}
+
+/* Its bulk link alone. */
+void flow_out_bulk_down(struct node *n, struct flow_out *o)
+{
+	if (!o->up || !out_in_flight(o) || o->link == o->peer->link[LINK_CONTROL])
+		return;
+	out_rewind(o, false);
+	n->stats.retries++;
+	flow_out_pump(n, o);
 }
 
 /* ---- time ---- */

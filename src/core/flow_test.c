@@ -486,30 +486,55 @@ static void unreachable(void **state)
 
 /* ---- limits ---- */
 
-/* A thin link: what is queued on it stays bounded, everything arrives, in order. */
-static void thin_link(void **state)
+/* A thin link: what is queued on it stays bounded, everything arrives, in order, and the control link is left to control.
+ * With `breaks` the bulk link is cut now and then. */
+static void thin(bool breaks)
 {
-	(void)state;
 	make(2, 100000);
 	W.bandwidth = 2000000;
-	unsigned sent = 0;
-	uint64_t most = 0, last = 0;
-	for (unsigned k = 0; k < 4000 && (sent < 300 || outcome(last) == 1); k++) {
+	unsigned sent = 0, gaps = 0;
+	uint64_t most = 0, last = 0, late = 0;
+	bool bulk = false;
+	for (unsigned k = 0; k < 6000 && (sent < 300 || outcome(last) == 1); k++) {
 		while (sent < 300 && W.v[0].n->cast_bytes < 7u << 20) {
 			last = send_to(0, 1, 60, 1000, true);
 			sent++;
 		}
 		run(10000);
+		struct peer *p = com_find(W.v[0].n->com, ids[1]);
 		struct com_link_view v;
-		if (com_link_view(W.v[0].n->com, com_find(W.v[0].n->com, ids[1]), LINK_CONTROL, &v) && v.queued > most)
-			most = v.queued;
+		for (int class = 0; class < 2; class++)
+			if (com_link_view(W.v[0].n->com, p, class, &v) && v.queued > most)
+				most = v.queued;
+		bulk |= p->link[LINK_BULK] != 0;
+		if (k > 300 && com_link_view(W.v[0].n->com, p, LINK_CONTROL, &v) && v.queued > late)
+			late = v.queued;
+		if (breaks && k % 50 == 49)
+			test_world_break_class(&W, 0, 1, LINK_BULK);
 	}
+	for (const char *at = S.trace; (at = strstr(at, "GAP")); at++)
+		gaps++;
 	assert_int_equal(outcome(last), 0);
 	assert_int_equal(S.got[1], 300 * 60);
 	assert_int_equal(S.disorder, 0);
 	assert_true(most <= COM_QUEUE_HIGH + 2 * FRAME_MAX);
 	assert_true(most > COM_QUEUE_HIGH / 2);
+	assert_true(bulk);
+	if (!breaks) {
+		assert_true(late < 1000);
+		assert_int_equal(gaps, 0);
+		assert_int_equal(W.v[1].n->stats.drop_duplicate, 0);
+	} else {
+		assert_true(W.v[0].n->stats.retries > 3);
+	}
 	done();
+}
+
+static void thin_link(void **state)
+{
+	(void)state;
+	thin(false);
+	thin(true);
 }
 
 /* Several senders share a small stream that is read slowly: nothing is lost, nothing comes twice or out of order. */

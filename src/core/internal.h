@@ -95,6 +95,7 @@ void flow_frame(struct node *n, struct peer *p, const struct frame *f); /* DATA,
 void flow_peer_up(struct node *n, struct peer *p);
 void flow_peer_down(struct node *n, struct peer *p, int err);
 void flow_room(struct node *n, struct peer *p); /* com's hook: the peer's link is no longer congested; for casts, too */
+void flow_bulk_down(struct node *n, struct peer *p); /* com's hook */
 void flow_stream_room(struct node *n); /* the program consumed: windows may open; for casts, too */
 void flow_flush(struct node *n, uint64_t tag); /* replies when every earlier cast_request has settled */
 void flow_timer(struct node *n);

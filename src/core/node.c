@@ -101,6 +101,13 @@ static void node_on_room(void *ctx, struct peer *p)
 		flow_room(n, p);
 }
 
+static void node_on_bulk_down(void *ctx, struct peer *p)
+{
+	struct node *n = ctx;
+	if (n->ring)
+		flow_bulk_down(n, p);
+}
+
 static void node_on_dialled(void *ctx, uint32_t ticket, struct peer *p, const struct network *net, int err, const char *text)
 {
 	if (ticket == MERGE_TICKET)
@@ -168,7 +175,7 @@ static bool node_modules(struct node *n)
 	}
 	struct com_config cc = {.pool = n->pool, .crypto = n->crypto, .rng = &n->rng,
 				.hooks = {.ctx = n, .peer_up = node_on_peer_up, .peer_down = node_on_peer_down,
-					  .frame = node_on_frame, .room = node_on_room, .dialled = node_on_dialled,
+					  .frame = node_on_frame, .room = node_on_room, .dialled = node_on_dialled, .bulk_down = node_on_bulk_down,
 					  .self_changed = node_on_self},
 				.network = n->have_net ? &n->net : NULL, .incarnation = cfg->incarnation,
 				.zone = cfg->zone ? cfg->zone : ""};

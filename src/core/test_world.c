@@ -195,14 +195,22 @@ bool test_world_say(struct test_world *w, unsigned from, unsigned to, const void
 	return false;
 }
 
-void test_world_break(struct test_world *w, unsigned a, unsigned b)
+static void break_some(struct test_world *w, unsigned a, unsigned b, int class)
 {
 	for (uint32_t k = 0; k < w->links_len; k++)
 		for (unsigned s = 0; s < 2; s++)
-			if (w->links[k].up && w->links[k].end[s].node == a && w->links[k].end[!s].node == b)
+			if (w->links[k].up && w->links[k].end[s].node == a && w->links[k].end[!s].node == b &&
+			    (class < 0 || (int)w->links[k].class == class))
 				for (unsigned side = 0; side < 2; side++)
 					push(w, (struct test_event){.at = w->now, .what = TEST_DOWN, .link = k, .side = side,
 								    .err = P2PS_ETIMEOUT});
+}
+
+void test_world_break(struct test_world *w, unsigned a, unsigned b) { break_some(w, a, b, -1); }
+
+void test_world_break_class(struct test_world *w, unsigned a, unsigned b, enum link_class class)
+{
+	break_some(w, a, b, (int)class);
 }
 
 static int disk_slot(struct test_node *t, struct slice key, bool make)

@@ -66,6 +66,7 @@ void test_world_free(struct test_world *w);
 void test_world_start(struct test_world *w, unsigned i, const struct test_start *s);
 void test_world_crash(struct test_world *w, unsigned i);
 void test_world_break(struct test_world *w, unsigned a, unsigned b); /* all links between them; what is in flight is lost */
+void test_world_break_class(struct test_world *w, unsigned a, unsigned b, enum link_class class); /* those of one class */
 void test_world_run(struct test_world *w, uint64_t us); /* so much virtual time */
 /* Steps a node with this event now. */
 void test_world_inject(struct test_world *w, unsigned i, struct event *ev);
