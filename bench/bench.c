@@ -1,5 +1,7 @@
 /* See bench.h. Nothing here is measured: all of it happens before, after or around a measurement. */
+#ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* accept4 */
+#endif
 #include "bench.h"
 
 #include <arpa/inet.h>
