@@ -35,6 +35,7 @@ struct node_life {
 	/* what was told last */
 	uint64_t pred, succ, from, to;
 	struct epoch epoch;
+	uint64_t forced_us, forced_before_us; /* the last two times that our range was taken by force; 0: never */
 	uint64_t unserved_at;   /* since when it has not served, if it does not */
 	bool serving, alone, changed;
 	uint64_t suspected[2];

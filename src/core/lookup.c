@@ -11,6 +11,8 @@
 #include "com/contact.h"
 #include "p2ps.h"
 
+#define LOOKUP_STRICT 128u /* never through the peers that are to be avoided */
+
 /* ---- the answer's layout ---- */
 
 int lookup_reply_decode(struct lookup_reply *r, struct arena *a, struct slice body)
@@ -161,7 +163,7 @@ static bool lookup_try(struct node *n, struct lookup *l)
 	v.avoid = l->avoid;
 	v.avoid_len = l->avoid_len;
 	struct route_choice c = l->via ? (struct route_choice){ROUTE_TO, l->via, 0} : route_choose(&v, l->key, 0);
-	if (c.way == ROUTE_NOWHERE && l->avoid_len) {
+	if (c.way == ROUTE_NOWHERE && l->avoid_len && !(l->flags & LOOKUP_STRICT)) {
 		v.avoid_len = l->avoid_len = 0; /* there is no other way: those again */
 		c = route_choose(&v, l->key, 0);
 	}
@@ -201,7 +203,7 @@ static void lookup_again(struct node *n, struct lookup *l, int err, uint64_t aga
 	lookup_due(n->route, l, n->now_us + again_us);
 }
 
-static void lookup_start(struct node *n, uint64_t key, unsigned flags, uint64_t via, lookup_done *done, void *ctx)
+static void lookup_start(struct node *n, uint64_t key, unsigned flags, uint64_t via, uint64_t avoid, lookup_done *done, void *ctx)
 {
 	struct route *r = n->route;
 	struct lookup_result res = {.key = key};
@@ -239,18 +241,25 @@ static void lookup_start(struct node *n, uint64_t key, unsigned flags, uint64_t 
 		done(n, ctx, &res);
 		return;
 	}
+	if (avoid)
+		l->avoid[l->avoid_len++] = avoid;
 	lookup_due(r, l, l->deadline);
 	lookup_try(n, l);
 }
 
 void route_lookup(struct node *n, uint64_t key, unsigned flags, lookup_done *done, void *ctx)
 {
-	lookup_start(n, key & n->mask, flags, 0, done, ctx);
+	lookup_start(n, key & n->mask, flags, 0, 0, done, ctx);
 }
 
 void lookup_via(struct node *n, uint64_t key, uint64_t via, lookup_done *done, void *ctx)
 {
-	lookup_start(n, key & n->mask, LOOKUP_FRESH, via, done, ctx);
+	lookup_start(n, key & n->mask, LOOKUP_FRESH, via, 0, done, ctx);
+}
+
+void lookup_member(struct node *n, uint64_t id, lookup_done *done, void *ctx)
+{
+	lookup_start(n, id, LOOKUP_FRESH | LOOKUP_STRICT, 0, id, done, ctx);
 }
 
 void route_lookup_cancel(struct node *n, void *ctx)

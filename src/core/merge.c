@@ -153,11 +153,18 @@ static void merge_end(struct node *n)
 	g->until = 0;
 }
 
+/* Our range was taken by force twice within a minute: more likely it is us that the others do without. */
+static bool merge_shaky(const struct node *n)
+{
+	return n->life->forced_before_us && n->now_us - n->life->forced_before_us < 60000000u;
+}
+
 /* Our own ring does not work for us any more. */
 static bool merge_deaf(const struct node *n)
 {
-	uint64_t lease = node_lease_us(n);
-	return node_is_member(n) && !ring_serves(n->ring, node_id(n)) && n->now_us - n->life->unserved_at > MERGE_DEAF_LEASES * lease;
+	uint64_t lease = n->cfg.lease_us ? n->cfg.lease_us : RING_LEASE_US;
+	return node_is_member(n) && !ring_serves(n->ring, node_id(n)) &&
+	       (merge_shaky(n) || n->now_us - n->life->unserved_at > MERGE_DEAF_LEASES * lease);
 }
 
 static void merge_say(struct node *n, struct peer *p, Wire__CorrectionKind kind)
@@ -220,7 +227,7 @@ static void merge_judge(struct node *n, struct peer *p, const struct merge_view 
 			l->at = n->now_us + rng_below(&n->rng, MERGE_FRESH_US / 4);
 		return;
 	}
-	bool yield = merge_deaf(n)	     ? true
+	bool yield = merge_deaf(n) || (overlap && merge_shaky(n)) ? true
 		     : o->leader != g->leader ? o->leader_size > g->leader_size ||
 						     (o->leader_size == g->leader_size && o->leader < g->leader)
 					    : o->size > size || (o->size == size && rng_below(&n->rng, 2));
@@ -296,11 +303,10 @@ static void merge_go_on(struct node *n)
 	}
 }
 
-static void merge_test(struct node *n, struct merge_lost *l)
+static void merge_meet(struct node *n, struct merge_lost *l)
 {
 	struct merge *g = n->merge;
-	struct peer *p = com_connect(n->com, &l->c);
-	merge_later(n, l);
+	struct peer *p = g->with ? NULL : com_connect(n->com, &l->c);
 	if (!p)
 		return;
 	com_hold(n->com, p, COM_JOIN);
@@ -308,6 +314,30 @@ static void merge_test(struct node *n, struct merge_lost *l)
 	g->until = n->now_us + MERGE_TEST_US;
 	g->told = false;
 	merge_go_on(n);
+}
+
+/* Our own ring knows it: it is back, and nothing has come apart. */
+static void merge_found(struct node *n, void *ctx, const struct lookup_result *res)
+{
+	struct merge *g = n->merge;
+	struct merge_lost *l = g ? merge_find(g, res->key) : NULL;
+	(void)ctx;
+	if (!l || res->err)
+		return;
+	if (res->owner->id == res->key)
+		merge_remove(n, (uint32_t)(l - g->v));
+	else
+		merge_meet(n, l);
+}
+
+static void merge_test(struct node *n, struct merge_lost *l)
+{
+	merge_later(n, l);
+	/* A table of everybody leads across rings, and a ring that does not serve us answers nothing. */
+	if (n->table->strategy->everybody || merge_shaky(n) || n->now_us - n->merge->sure_at < 20 * MERGE_SURE_US || merge_deaf(n))
+		merge_meet(n, l);
+	else
+		lookup_member(n, l->c.id, merge_found, NULL);
 }
 
 /* ---- what happens ---- */
@@ -376,7 +406,7 @@ void merge_timer(struct node *n)
 			continue;
 		struct peer *p = com_find(n->com, g->v[i].c.id);
 		bool all = n->table->strategy->everybody; /* links to everybody prove nothing */
-		if (p && p->state == PEER_UP && (p->held[COM_RING] || (!all && (p->held[COM_FINGER] || p->held[COM_FINGER_IN])))) {
+		if (!merge_shaky(n) && p && p->state == PEER_UP && (p->held[COM_RING] || (!all && (p->held[COM_FINGER] || p->held[COM_FINGER_IN])))) {
 			merge_remove(n, i--); /* it has turned up in our own ring */
 			continue;
 		}

@@ -628,6 +628,8 @@ void life_note(struct node *n, enum ring_note what, int err)
 		break;
 	case RING_NOTE_FORCED:
 		n->stats.ring_forced++;
+		l->forced_before_us = l->forced_us;
+		l->forced_us = n->now_us;
 		l->forced = true;
 		ring_range(n->ring, &l->from, &l->to);
 		l->epoch = ring_epoch(n->ring);

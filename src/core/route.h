@@ -127,6 +127,9 @@ void lookup_end_all(struct node *n, int err);
 /* Like route_lookup, but asks the node `via`, to which there is a link, first. */
 void lookup_via(struct node *n, uint64_t key, uint64_t via, lookup_done *done, void *ctx);
 
+/* Is this node in our ring? Asked through others, also when there is a link to it. */
+void lookup_member(struct node *n, uint64_t id, lookup_done *done, void *ctx);
+
 /* ---- fingers.c ---- */
 enum finger_state { FINGER_EMPTY, FINGER_LOOKING, FINGER_SET };
 struct finger {
