@@ -9,7 +9,7 @@
 #define LIFE_ROUNDS 3u             /* a first join gives up after so many times through its list */
 #define LIFE_ROUND_US 400000u      /* pause between rounds */
 #define LIFE_ALONE_US 2500000u     /* nobody remembered answers: found the ring again after this */
-#define LIFE_MOVE_US 4000000u      /* leaving one ring for another takes no longer */
+#define LIFE_MOVE_US 10000000u     /* leaving one ring for another takes no longer */
 #define LIFE_STOP_US 8000000u      /* a graceful stop takes no longer */
 #define LIFE_REMEMBER_US 30000000u /* what is remembered is written at most so often */
 
@@ -47,6 +47,8 @@ struct node_life {
 	bool move, again, forced; /* at the end of the step: move now; join again; ask everybody for their ring */
 	bool leave; /* for good */
 	struct node_request *leave_request;
+	int stop_err;
+	const char *stop_text; /* in the step's arena */
 };
 
 struct node_life *life_new(struct node *n);

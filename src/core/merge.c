@@ -3,7 +3,7 @@
  *
  * Every node keeps some members in mind that it had a link to and lost, or remembers from disk, and asks one of them
  * now and then (PROBE): which ring are you in? A ring is named by its leader, the owner of key 0, and told apart by
- * that; the larger one by its leader's estimate stays, of equal ones that with the smaller leader. All members of a
+ * that; the larger one by its leader's estimate stays, of nearly equal ones that with the smaller leader. All members of a
  * ring judge alike, so nobody crosses over in the other direction. A member of the one that yields, when it has asked
  * twice and heard the same, tells those it has links to (OTHER_RING), leaves its ring in the ordinary way, cuts all
  * links, and joins the other one in the ordinary way.
@@ -28,6 +28,8 @@
 #define MERGE_KNOWN_US 60000000u /* so long our own leader is taken for known: it is asked by everybody */
 #define MERGE_FRESH_US 500000u   /* but before two rings are told apart it must be no older than this */
 #define MERGE_SURE_US 800000u    /* between the two answers that decide */
+#define MERGE_TURN_US 250000u    /* a ring of n members goes over within n of these */
+#define MERGE_TURNS_MAX_US 120000000u
 #define MERGE_DEAF_LEASES 4u     /* a node that could not serve for so many leases will not by itself */
 
 struct merge_lost {
@@ -47,6 +49,8 @@ struct merge {
 	struct merge_view other;
 	uint64_t leader, leader_size, leader_at;
 	bool looking;
+	uint64_t move_at;              /* when we go over to the ring of move_to; 0: no */
+	struct contact move_to;
 	uint64_t sure_at;              /* when we first heard of a ring that we should yield to */
 };
 
@@ -66,6 +70,7 @@ void merge_free(struct node *n)
 		return;
 	while (g->len)
 		merge_remove(n, g->len - 1);
+	contact_clear(n->pool, &g->move_to);
 	pool_free(n->pool, g->v, g->cap * sizeof *g->v);
 	pool_free(n->pool, g, sizeof *g);
 	n->merge = NULL;
@@ -185,11 +190,20 @@ static void merge_say(struct node *n, struct peer *p, Wire__CorrectionKind kind)
 		node_send(n, p, LINK_CONTROL, &f, false);
 }
 
-static void merge_move(struct node *n, const struct contact *to)
+/* Neighbours that leave at once wait for each other: so each takes its turn at random. */
+static void merge_yield(struct node *n, const struct contact *to)
 {
+	struct merge *g = n->merge;
 	Wire__Correction m;
 	Wire__Contact who;
 	struct route *r = n->route;
+	uint64_t size = ring_size_estimate(n->ring), wait = (size - 1) * MERGE_TURN_US;
+	struct contact copy;
+	if (g->move_at || contact_copy(n->pool, &copy, to) != 0)
+		return;
+	contact_clear(n->pool, &g->move_to);
+	g->move_to = copy;
+	g->move_at = n->now_us + 1 + rng_below(&n->rng, wait < MERGE_TURNS_MAX_US ? wait : MERGE_TURNS_MAX_US);
 	wire__correction__init(&m);
 	m.kind = WIRE__CORRECTION_KIND__CORRECTION_OTHER_RING;
 	contact_pack(&who, to);
@@ -201,8 +215,15 @@ static void merge_move(struct node *n, const struct contact *to)
 		if (f.body.buf)
 			node_send(n, r->known[i].peer, LINK_CONTROL, &f, false);
 	}
+}
+
+static void merge_move(struct node *n)
+{
+	struct merge *g = n->merge;
+	g->move_at = 0;
 	merge_end(n);
-	life_move(n, to);
+	outbox_log(n->out, LOG_INFO, "there is another ring of this network: joining it");
+	life_move(n, &g->move_to);
 }
 
 /* We know our own leader and what the other says: one ring, or two? */
@@ -227,10 +248,15 @@ static void merge_judge(struct node *n, struct peer *p, const struct merge_view 
 			l->at = n->now_us + rng_below(&n->rng, MERGE_FRESH_US / 4);
 		return;
 	}
-	bool yield = merge_deaf(n) || (overlap && merge_shaky(n)) ? true
-		     : o->leader != g->leader ? o->leader_size > g->leader_size ||
-						     (o->leader_size == g->leader_size && o->leader < g->leader)
-					    : o->size > size || (o->size == size && rng_below(&n->rng, 2));
+	bool yield;
+	if (merge_deaf(n) || (overlap && merge_shaky(n)))
+		yield = true;
+	else if (o->leader == g->leader)
+		yield = o->size > size || (o->size == size && rng_below(&n->rng, 2));
+	else if (o->leader_size * 4 > g->leader_size * 5 || g->leader_size * 4 > o->leader_size * 5)
+		yield = o->leader_size > g->leader_size;
+	else
+		yield = o->leader < g->leader; /* of much the same size: estimates wander, names do not */
 	if (!yield) {
 		if (l)
 			merge_later(n, l);
@@ -239,8 +265,7 @@ static void merge_judge(struct node *n, struct peer *p, const struct merge_view 
 	uint64_t since = n->now_us - g->sure_at;
 	if (g->sure_at && since >= MERGE_SURE_US && since < 20 * MERGE_SURE_US) {
 		g->sure_at = 0;
-		outbox_log(n->out, LOG_INFO, "there is another ring of this network: joining it");
-		merge_move(n, &p->c);
+		merge_yield(n, &p->c);
 		return;
 	}
 	if (!g->sure_at || since >= MERGE_SURE_US)
@@ -401,6 +426,8 @@ void merge_timer(struct node *n)
 	struct merge *g = n->merge;
 	if (g->with && g->until <= n->now_us)
 		merge_end(n);
+	if (g->move_at && g->move_at <= n->now_us)
+		merge_move(n);
 	for (uint32_t i = 0; i < g->len && !g->with; i++) {
 		if (g->v[i].at > n->now_us)
 			continue;
@@ -423,8 +450,9 @@ uint64_t merge_deadline(const struct node *n)
 	uint64_t at = UINT64_MAX;
 	if (!g)
 		return at;
+	at = g->move_at ? g->move_at : at;
 	if (g->with)
-		return g->until;
+		return g->until < at ? g->until : at;
 	for (uint32_t i = 0; i < g->len; i++)
 		at = g->v[i].at < at ? g->v[i].at : at;
 	return at;

@@ -313,7 +313,7 @@ static void node_timer(struct node *n)
 		return; /* it is followed up, and told, before anybody acts on it: the rest is due at once again */
 	if (life_deadline(n) <= now)
 		life_timer(n);
-	if (!n->ring || n->stopped)
+	if (!n->ring || n->life->phase == LIFE_OVER)
 		return;
 	if (merge_deadline(n) <= now)
 		merge_timer(n);

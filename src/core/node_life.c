@@ -119,10 +119,17 @@ static void life_over(struct node *n, int err, const char *text)
 	}
 	while (n->requests)
 		node_reply(n, n->requests, P2PS_ECLOSED, NULL, NULL);
+	l->stop_err = err;
+	l->stop_text = arena_copy(n->out->arena, text, strlen(text) + 1);
+}
+
+/* The very last action of the step, whatever else is still done in it. */
+static void life_say_over(struct node *n)
+{
 	struct action *a = outbox_add(n->out, ACTION_STOPPED);
 	if (a) {
-		a->stopped.err = err;
-		a->stopped.text = arena_copy(n->out->arena, text, strlen(text) + 1);
+		a->stopped.err = n->life->stop_err;
+		a->stopped.text = n->life->stop_text;
 	}
 	n->stopped = true;
 }
@@ -681,7 +688,11 @@ static void life_follow(struct node *n)
 void life_step_end(struct node *n)
 {
 	struct node_life *l = n->life;
-	if (!l->changed || !n->ring || n->stopped)
+	if (l->phase == LIFE_OVER) {
+		life_say_over(n);
+		return;
+	}
+	if (!l->changed || !n->ring)
 		return;
 	if (l->phase == LIFE_IN && ring_state(n->ring) == RING_JOINING) { /* it was reclaimed, and asks to be let in again */
 		l->phase = LIFE_JOINING;
