@@ -198,6 +198,7 @@ bool ring_succ_set(struct ring *r, const struct contact *first, const struct con
 {
 	const struct contact *v[RING_SUCC_MAX];
 	unsigned got = 0, i;
+	bool all = true;
 	uint64_t at = 0, mask = r->cfg.mask;
 	for (i = 0; i <= n && got < RING_SUCC_MAX; i++) {
 		const struct contact *c = i ? list[i - 1] : first;
@@ -213,11 +214,13 @@ bool ring_succ_set(struct ring *r, const struct contact *first, const struct con
 			got++;
 		else if (!i)
 			return false;
+		else
+			all = false;
 	}
 	if (i <= n && got == RING_SUCC_MAX)
 		whole = false;
-	succ_install(r, v, got, whole);
-	return got > 0;
+	succ_install(r, v, got, whole && all);
+	return all;
 }
 
 bool ring_succ_insert(struct ring *r, const struct contact *c)

@@ -180,7 +180,8 @@ const struct contact *ring_known(const struct ring *r, uint64_t id); /* somewher
 void ring_dead_add(struct ring *r, const struct contact *c, uint64_t for_us);
 void ring_dead_del(struct ring *r, uint64_t id);
 bool ring_dead_has(const struct ring *r, const struct contact *c);
-/* succ = first, then list; without the dead and ourselves, cut where the ring ends. False: out of memory. */
+/* succ = first, then list; without the dead and ourselves, cut where the ring ends. False: out of
+ * memory, there may be gaps. */
 bool ring_succ_set(struct ring *r, const struct contact *first, const struct contact *const *list, unsigned n, bool whole);
 bool ring_succ_insert(struct ring *r, const struct contact *c); /* at its place */
 void ring_succ_remove(struct ring *r, uint64_t id);
