@@ -698,3 +698,57 @@ void cast_timer(struct node *n)
 	cast_expire(n, true);
 	cast_pump(n);
 }
+
+/* ---- invariants ---- */
+static const char *item_check(const struct cast *c, const struct cast_item *it, uint32_t *parts, uint32_t *parked, uint32_t *holds)
+{
+	uint32_t open = 0;
+	for (const struct cast_part *pt = it->parts; pt; pt = pt->next) {
+		open += pt->state != PART_DONE;
+		*parked += pt->parked_listed;
+		*holds += pt->held;
+		if (pt->state != PART_DONE && map_get(&c->parts, pt->token) != pt)
+			return "a part of a cast is not where it is looked for";
+		if (pt->state == PART_NEW || (pt->state == PART_DONE && (pt->held || pt->parked_listed)))
+			return "a part of a cast is in no proper state after the step";
+		if (pt->target_at + pt->target_count > it->target_count)
+			return "a part of a list is outside of it";
+	}
+	*parts += open;
+	if (open != it->open || it->busy)
+		return "a cast miscounts its parts";
+	if (!open && it->own_at == it->own_count)
+		return "a cast is over and still here";
+	if (it->own_at < it->own_count && !it->wait_listed)
+		return "a cast waits for nothing";
+	return it->deadline_us < c->due_us ? "a cast has no end" : NULL;
+}
+
+const char *cast_check(const struct node *n)
+{
+	const struct cast *c = n->cast;
+	uint32_t items = 0, parts = 0, parked = 0, holds = 0, held = 0;
+	uint64_t bytes = 0, key;
+	const char *wrong;
+	for (int own = 0; own < 2; own++)
+		for (const struct cast_item *it = own ? c->own_first : c->first; it; it = it->next, items++) {
+			bytes += it->entries.len;
+			if ((wrong = item_check(c, it, &parts, &parked, &holds)))
+				return wrong;
+		}
+	if (items != c->items || bytes != c->bytes || parts != c->parts.count || parked != c->parked_count)
+		return "the accounts of casts are wrong";
+	void *count;
+	for (uint32_t i = 0; map_next(&c->held, &i, &key, &count);) {
+		const struct peer *p = com_find(n->com, key);
+		held += (uint32_t)(uintptr_t)count;
+		if (!p || !p->held[COM_DIRECT])
+			return "a cast does not hold its peer";
+	}
+	if (held != holds)
+		return "the holds of casts are wrong";
+	for (const struct cast_request_state *rq = c->all; rq; rq = rq->all_next)
+		if (!rq->open)
+			return "a request is over and still here";
+	return c->pumping ? "casts are still being pumped after the step" : NULL;
+}

@@ -97,11 +97,14 @@ struct cast_item {
 	char type[];
 };
 
-/* What has been seen of one origin: the newest sequence and a bit for each of the last CAST_SEEN. */
+/* What has been seen of one origin: the newest sequence and a bit for each of the last CAST_SEEN. Most origins cast
+ * little: as long as a word is enough for all since the first, a word it is. */
 struct cast_seen {
 	struct cast_seen *next, *prev;
-	uint64_t id, incarnation, newest, heard_us;
-	uint64_t bits[CAST_SEEN / 64]; /* bit s % CAST_SEEN */
+	uint64_t id, incarnation, first, newest, heard_us;
+	uint64_t word;  /* bit i: newest - i */
+	uint64_t *bits; /* CAST_SEEN of them, instead: bit s % CAST_SEEN */
+	bool blind;     /* there was no memory for them: what is older than the word counts as seen */
 };
 
 /* A cast that was taken only in part: whoever brings it again is told so. */

@@ -25,6 +25,7 @@ static void seen_free(struct cast *c, struct cast_seen *s)
 {
 	seen_unlink(c, s);
 	map_del(&c->seen, s->id);
+	pool_free(c->n->pool, s->bits, s->bits ? CAST_SEEN / 8 : 0);
 	pool_free(c->n->pool, s, sizeof *s);
 }
 
@@ -50,18 +51,44 @@ bool cast_seen_old(const struct node *n, uint64_t origin, uint64_t incarnation)
 	return s && incarnation < s->incarnation;
 }
 
+static bool seen_bit(const struct cast_seen *s, uint64_t seq)
+{
+	uint64_t age = s->newest - seq;
+	if (s->bits)
+		return age >= CAST_SEEN || (s->bits[seq % CAST_SEEN / 64] >> (seq % 64) & 1);
+	return age < 64 ? s->word >> age & 1 : s->blind; /* older ones were before the first */
+}
+
 bool cast_seen_test(const struct node *n, uint64_t origin, uint64_t incarnation, uint64_t seq)
 {
 	const struct cast_seen *s = map_get(&n->cast->seen, origin);
-	if (!s || s->incarnation != incarnation || seq > s->newest)
-		return false;
-	return s->newest - seq >= CAST_SEEN || (s->bits[seq % CAST_SEEN / 64] >> (seq % 64) & 1);
+	return s && s->incarnation == incarnation && seq <= s->newest && seen_bit(s, seq);
+}
+
+static void seen_put(struct cast_seen *s, uint64_t seq, bool seen)
+{
+	uint64_t age = s->newest - seq, bit = UINT64_C(1) << (s->bits ? seq % 64 : age % 64);
+	uint64_t *word = s->bits ? &s->bits[seq % CAST_SEEN / 64] : &s->word;
+	if (age < (s->bits ? CAST_SEEN : 64))
+		*word = seen ? *word | bit : *word & ~bit;
+}
+
+static void seen_grow(struct node *n, struct cast_seen *s)
+{
+	uint64_t word = s->word;
+	s->bits = pool_alloc(n->pool, CAST_SEEN / 8);
+	s->blind |= !s->bits;
+	for (uint64_t i = 0; s->bits && i < 64 && i < s->newest; i++)
+		seen_put(s, s->newest - i, word >> i & 1);
 }
 
 static void seen_advance(struct cast_seen *s, uint64_t seq)
 {
-	if (seq - s->newest >= CAST_SEEN)
-		memset(s->bits, 0, sizeof s->bits);
+	uint64_t by = seq - s->newest;
+	if (!s->bits)
+		s->word = by < 64 ? s->word << by : 0;
+	else if (by >= CAST_SEEN)
+		memset(s->bits, 0, CAST_SEEN / 8);
 	else
 		for (uint64_t i = s->newest + 1; i <= seq; i++)
 			s->bits[i % CAST_SEEN / 64] &= ~(UINT64_C(1) << (i % 64));
@@ -74,11 +101,16 @@ void cast_seen_set(struct node *n, uint64_t origin, uint64_t incarnation, uint64
 	struct cast_seen *s = map_get(&c->seen, origin);
 	if (!s && !(s = seen_new(n, origin)))
 		return;
-	if (s->incarnation != incarnation) {
+	if (s->incarnation != incarnation || !s->newest) {
+		pool_free(n->pool, s->bits, s->bits ? CAST_SEEN / 8 : 0);
+		s->bits = NULL;
+		s->blind = false;
 		s->incarnation = incarnation;
-		s->newest = 0;
-		memset(s->bits, 0, sizeof s->bits);
+		s->first = s->newest = seq;
+		s->word = 0;
 	}
+	if (!s->bits && (seq > s->newest ? seq - s->first >= 64 : s->newest - seq >= 64))
+		seen_grow(n, s);
 	if (seq > s->newest)
 		seen_advance(s, seq);
 	s->heard_us = n->now_us;
@@ -86,10 +118,7 @@ void cast_seen_set(struct node *n, uint64_t origin, uint64_t incarnation, uint64
 		seen_unlink(c, s);
 		seen_link(c, s);
 	}
-	if (s->newest - seq >= CAST_SEEN)
-		return;
-	uint64_t bit = UINT64_C(1) << (seq % 64), *word = &s->bits[seq % CAST_SEEN / 64];
-	*word = seen ? *word | bit : *word & ~bit;
+	seen_put(s, seq, seen);
 }
 
 /* ---- taken in part ---- */

@@ -636,6 +636,40 @@ static void flush(void **state)
 	done();
 }
 
+/* What was seen, against a plain list; late ones, gaps, an origin that began anew. */
+static void seen(void **state)
+{
+	(void)state;
+	test_world_init(&W, 1, "tango", 64);
+	test_world_start(&W, 0, &(struct test_start){.found = true, .id = 77});
+	struct node *n = test_world_enter(&W, 0);
+	struct rng rng;
+	rng_init_u64(&rng, 3, "seen", 0);
+	for (unsigned kind = 0; kind < 4; kind++) {
+		static bool is[20000];
+		memset(is, 0, sizeof is);
+		uint64_t newest = 0, origin = 5 + kind % 2, at = kind < 2 ? 1 : 3000;
+		for (unsigned k = 0; k < 3000 && at < 19000; k++) {
+			uint64_t seq = at > 40 && rng_below(&rng, 3) == 0 ? at - rng_below(&rng, kind == 1 ? CAST_SPAN : 40) % at : at;
+			at += seq == at ? 1 + (rng_below(&rng, 50) == 0 ? rng_below(&rng, 100) : 0) : 0;
+			seq = seq ? seq : 1;
+			bool old = newest > seq && newest - seq >= CAST_SPAN;
+			if (!old)
+				assert_int_equal(cast_seen_test(n, origin, kind, seq), is[seq]);
+			bool put = rng_below(&rng, 10) != 0;
+			cast_seen_set(n, origin, kind, seq, put);
+			is[seq] = put;
+			newest = seq > newest ? seq : newest;
+		}
+		assert_true(cast_seen_old(n, origin, kind - 1u) || kind == 0);
+	}
+	assert_int_equal(n->cast->seen.count, 2);
+	test_world_leave(&W, 0);
+	test_world_run(&W, CAST_REMEMBER_US + SECOND);
+	assert_int_equal(n->cast->seen.count, 0);
+	test_world_free(&W);
+}
+
 /* A node that is stopped in the middle of everything leaves nothing behind. */
 static void cut_short(void **state)
 {
@@ -664,7 +698,7 @@ int main(void)
 		cmocka_unit_test(large),	cmocka_unit_test(crashes),	cmocka_unit_test(broken_links),
 		cmocka_unit_test(branches),	cmocka_unit_test(while_joining), cmocka_unit_test(full_streams),
 		cmocka_unit_test(pipeline),	cmocka_unit_test(limits),	cmocka_unit_test(flush),
-		cmocka_unit_test(cut_short),
+		cmocka_unit_test(seen),		cmocka_unit_test(cut_short),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -292,3 +292,51 @@ void flow_flush(struct node *n, uint64_t tag)
 	}
 	f->flushes[f->flush_count++] = (struct flow_flush){tag, f->requests, f->requests_open};
 }
+
+/* ---- invariants ---- */
+static const char *out_check(const struct flow_out *o)
+{
+	if (o->pumping)
+		return "a flow is still being pumped after the step";
+	if (o->next_seq < o->base || o->high < o->next_seq || o->prompt_seq < o->base)
+		return "the numbers of a flow are out of order";
+	if (!o->head != !o->tail || (o->cursor && !o->head))
+		return "the list of a flow's messages is broken";
+	if (!o->self && o->up && !o->peer)
+		return "a flow is up without a peer";
+	if (o->up && o->peer->state != PEER_UP)
+		return "a flow is up although its peer is not";
+	if (o->up && !o->head && o->next_seq != o->base)
+		return "nothing waits, and something is in flight";
+	if (o->peer && !o->peer->held[COM_DIRECT])
+		return "a flow does not hold its peer";
+	if (o->head && !o->self && !o->up && !o->finding && o->due_us == FLOW_NEVER)
+		return "messages wait for ever";
+	return NULL;
+}
+
+const char *flow_check(const struct node *n)
+{
+	const struct flow *f = n->flow;
+	uint32_t outs = 0, ins = 0, keys = 0;
+	uint64_t parts = 0;
+	const char *wrong;
+	for (const struct flow_out *o = f->out_first; o; o = o->next, outs++)
+		if ((wrong = out_check(o)))
+			return wrong;
+	for (const struct flow_in *in = f->in_first; in; in = in->next, ins++) {
+		parts += in->part ? in->part_total : 0;
+		if (in->part && in->part_have > in->part_total)
+			return "a message has more bytes than it has";
+		if (in->ack_owed && !in->ack_listed)
+			return "an ack is owed and forgotten";
+	}
+	for (const struct flow_key *k = f->key_first; k; k = k->next, keys++)
+		if (!k->head || (!k->looking && f->key_us == FLOW_NEVER))
+			return "a key waits for nothing, or for ever";
+	if (outs != f->outs.count || ins != f->ins.count || keys != f->keys.count)
+		return "lists and maps of flows differ";
+	if (parts != f->part_bytes || ins > FLOW_ORIGINS_MAX)
+		return "the accounts of flows are wrong";
+	return f->acks && f->ack_us == FLOW_NEVER ? "acks wait for ever" : NULL;
+}

@@ -100,6 +100,7 @@ void flow_stream_room(struct node *n); /* the program consumed: windows may open
 void flow_flush(struct node *n, uint64_t tag); /* replies when every earlier cast_request has settled */
 void flow_timer(struct node *n);
 uint64_t flow_deadline(const struct node *n);
+const char *flow_check(const struct node *n); /* between steps: NULL, or a sentence */
 
 /* ---- cast.c: broadcast, explicit multicast, next n successors ---- */
 struct cast *cast_new(struct node *n);
@@ -115,6 +116,7 @@ void cast_room(struct node *n, struct peer *p); /* called by flow_room */
 void cast_stream_room(struct node *n);          /* called by flow_stream_room */
 void cast_timer(struct node *n);
 uint64_t cast_deadline(const struct node *n);
+const char *cast_check(const struct node *n);
 
 /* ---- node.c, for the modules ---- */
 /* Puts messages into the program's stream (or hands a service message on). Returns how many of `count` found room;

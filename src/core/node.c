@@ -446,6 +446,8 @@ const char *node_check(const struct node *n)
 {
 	const char *wrong = n->ring ? ring_check(n->ring) : NULL;
 	wrong = wrong ? wrong : com_check(n->com);
+	wrong = wrong ? wrong : flow_check(n);
+	wrong = wrong ? wrong : cast_check(n);
 	return wrong ? wrong : table_check(n);
 }
 
