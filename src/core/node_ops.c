@@ -128,7 +128,7 @@ const struct op node_ops[] = {
 	{"node", "leave", OP_WRITES, no_args,
 	 "id, state",
 	 "ENOT_RUNNING", "admin", "0.1",
-	 "Leave the network for good: the range is handed over, then identity and state are removed.",
+	 "Leave the network for good: the range is handed over, then the directory forgets the network (its device key stays).",
 	 "p2ps leave", node_run_leave},
 	{"node", "send", OP_WRITES | OP_OUTCOME, send_args,
 	 OUTCOMES,

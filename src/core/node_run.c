@@ -171,6 +171,12 @@ void node_run_status(struct node *n, struct node_request *rq, const struct value
 		value_add_bool(a, v, "serving", ring_serves(n->ring, to));
 		value_add_bool(a, v, "safe", ring_safe(n->ring));
 		value_add_int(a, v, "size_estimate", (int64_t)ring_size_estimate(n->ring));
+	} else {
+		value_add_text(a, v, "range", NULL);
+		value_add_text(a, v, "pred", NULL);
+		value_add_list(a, v, "succ");
+		value_add_text(a, v, "epoch", NULL);
+		value_add_bool(a, v, "serving", false);
 	}
 	run_add_links(n, a, v);
 	run_add_points(a, v, self->addrs);
