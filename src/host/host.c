@@ -362,6 +362,11 @@ static void machine_action(void *ctx, struct action *a)
 	}
 }
 
+static void machine_lost(void *ctx)
+{
+	host_node_stopped(ctx, P2PS_ENOMEM, "out of memory in the middle of a step");
+}
+
 static bool machine_work(void *ctx)
 {
 	struct host *h = ctx;
@@ -386,7 +391,8 @@ static void links_event(void *ctx, struct event *ev)
 	loop_step(&h->loop, ev);
 }
 
-const struct loop_machine host_machine = {NULL, machine_step, machine_deadline, machine_action, machine_work, machine_told};
+const struct loop_machine host_machine = {NULL, machine_step, machine_deadline, machine_action, machine_lost, machine_work,
+	machine_told};
 void (*const host_links_event)(void *ctx, struct event *ev) = links_event;
 
 void host_thread_end(struct host *h) { answer_all(h, P2PS_ECLOSED); }
@@ -423,13 +429,13 @@ unsigned host_bits(const struct host *h) { return atomic_load(&h->bits); }
 
 void host_stats(const struct host *h, struct host_stats *out)
 {
-	const struct links_counters *n = links_counters(h->links);
+	const struct sockets_counters *n = sockets_counters(h->links);
 	*out = (struct host_stats){
-		.wire_bytes_in = LINKS_GET(n->wire_in), .wire_bytes_out = LINKS_GET(n->wire_out), .links_open = LINKS_GET(n->open),
-		.links_half_open = LINKS_GET(n->half_open), .links_accepted = LINKS_GET(n->accepted),
-		.links_dialled = LINKS_GET(n->dialled), .dials_failed = LINKS_GET(n->dials_failed),
-		.handshakes_failed = LINKS_GET(n->handshakes_failed), .links_refused = LINKS_GET(n->refused),
-		.frames_over_limit = LINKS_GET(n->over_limit), .steps = LINKS_GET(h->loop.steps), .wakes = LINKS_GET(h->loop.wakes),
+		.wire_bytes_in = SOCKETS_GET(n->wire_in), .wire_bytes_out = SOCKETS_GET(n->wire_out), .links_open = SOCKETS_GET(n->open),
+		.links_half_open = SOCKETS_GET(n->half_open), .links_accepted = SOCKETS_GET(n->accepted),
+		.links_dialled = SOCKETS_GET(n->dialled), .dials_failed = SOCKETS_GET(n->dials_failed),
+		.handshakes_failed = SOCKETS_GET(n->handshakes_failed), .links_refused = SOCKETS_GET(n->refused),
+		.frames_over_limit = SOCKETS_GET(n->over_limit), .steps = SOCKETS_GET(h->loop.steps), .wakes = SOCKETS_GET(h->loop.wakes),
 		.io_requests = door_requests(h->door), .io_errors = door_errors(h->door),
 		.memory_bytes = atomic_load(&h->pool->used), .memory_refused = atomic_load(&h->pool->refused),
 	};

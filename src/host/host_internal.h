@@ -28,7 +28,7 @@ struct io_done {
 
 struct host {
 	struct loop loop;
-	struct links *links;
+	struct sockets *links;
 	struct tls_context *tls;
 	struct pool own_pool, *pool;
 	struct pool_spares spares[POOL_SPARE_SIZES];

@@ -1,6 +1,6 @@
 /* The sockets of one node: listeners, dials, links that carry frames. Everything runs in the node's thread. Events go
- * up through one function; it is only called from the loop's callbacks, links_flush and links_tell, never from inside
- * links_dial, links_send and links_close, so that draining an outbox never re-enters the node. */
+ * up through one function; it is only called from the loop's callbacks, sockets_work and sockets_tell, never from inside
+ * sockets_dial, sockets_send and sockets_close, so that draining an outbox never re-enters the node. */
 #ifndef P2PS_HOST_LINK_H
 #define P2PS_HOST_LINK_H
 #include <stdatomic.h>
@@ -24,13 +24,13 @@
 #define LINK_READ_CAP (96u << 10)          /* of a read buffer */
 
 /* Written by the node's thread only, read by any. */
-struct links_counters {
+struct sockets_counters {
 	atomic_ullong wire_in, wire_out, accepted, dialled, dials_failed, handshakes_failed, refused, over_limit, open, half_open;
 };
-#define LINKS_GET(counter) atomic_load_explicit(&(counter), memory_order_relaxed)
-#define LINKS_ADD(counter, n) atomic_store_explicit(&(counter), LINKS_GET(counter) + (unsigned long long)(n), memory_order_relaxed)
+#define SOCKETS_GET(counter) atomic_load_explicit(&(counter), memory_order_relaxed)
+#define SOCKETS_ADD(counter, n) atomic_store_explicit(&(counter), SOCKETS_GET(counter) + (unsigned long long)(n), memory_order_relaxed)
 
-struct links_config {
+struct sockets_config {
 	struct pool *pool;
 	struct tls_context *tls;
 	unsigned links_max, half_open_max;
@@ -38,26 +38,26 @@ struct links_config {
 	void (*event)(void *ctx, struct event *ev);
 };
 
-struct links;
-struct links *links_new(const struct links_config *cfg);
+struct sockets;
+struct sockets *sockets_new(const struct sockets_config *cfg);
 /* Before the loop runs, in any thread: binds. P2PS_EPORT_TAKEN, P2PS_EINVAL ...; bound gets the address as bound. */
-int links_listen(struct links *l, const struct sockaddr_storage *ss, socklen_t len, struct sockaddr_storage *bound,
+int sockets_listen(struct sockets *l, const struct sockaddr_storage *ss, socklen_t len, struct sockaddr_storage *bound,
 		 char *why, size_t why_size);
-int links_start(struct links *l, uv_loop_t *uv);
-void links_stop(struct links *l); /* closes everything; the loop must run until nothing is alive */
-void links_free(struct links *l);
+int sockets_start(struct sockets *l, uv_loop_t *uv);
+void sockets_stop(struct sockets *l); /* closes everything; the loop must run until nothing is alive */
+void sockets_free(struct sockets *l);
 
-void links_dial(struct links *l, uint32_t number, enum link_class class, const char *address);
-void links_send(struct links *l, struct action_send *s); /* takes over s->body's reference */
-void links_close(struct links *l, uint32_t number, int err);
-void links_close_all(struct links *l); /* listeners, too; for a node that has stopped */
-unsigned links_alive(const struct links *l);
-/* Time-outs and the like: to be called when links_deadline has come, which changes with every other call. */
-void links_sweep(struct links *l);
-uint64_t links_deadline(const struct links *l);
+void sockets_dial(struct sockets *l, uint32_t number, enum link_class class, const char *address);
+void sockets_send(struct sockets *l, struct action_send *s); /* takes over s->body's reference */
+void sockets_close(struct sockets *l, uint32_t number, int err);
+void sockets_close_all(struct sockets *l); /* listeners, too; for a node that has stopped */
+unsigned sockets_alive(const struct sockets *l);
+/* Time-outs and the like: to be called when sockets_deadline has come, which changes with every other call. */
+void sockets_sweep(struct sockets *l);
+uint64_t sockets_deadline(const struct sockets *l);
 /* Tells the node which links are down. */
-void links_tell(struct links *l);
+void sockets_tell(struct sockets *l);
 /* Writes what was queued, reads on where a turn ended early. True: something is left to do at once. */
-bool links_work(struct links *l);
-const struct links_counters *links_counters(const struct links *l);
+bool sockets_work(struct sockets *l);
+const struct sockets_counters *sockets_counters(const struct sockets *l);
 #endif

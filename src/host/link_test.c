@@ -24,7 +24,7 @@
 /* ---- a toy node: says hello on each link, echoes or counts frames ---- */
 struct toy {
 	struct loop loop;
-	struct links *links;
+	struct sockets *links;
 	struct pool pool;
 	struct tls_context *tls;
 	uint8_t seed[32], public_key[32];
@@ -160,17 +160,17 @@ static struct toy *toy_new(uint8_t seed, unsigned links_max, unsigned half_open_
 	pthread_cond_init(&t->changed, NULL);
 	t->tls = tls_context_new(t->seed);
 	assert_non_null(t->tls);
-	struct links_config lc = {&t->pool, t->tls, links_max, half_open_max, t, toy_event};
-	t->links = links_new(&lc);
+	struct sockets_config lc = {&t->pool, t->tls, links_max, half_open_max, t, toy_event};
+	t->links = sockets_new(&lc);
 	struct sockaddr_storage ss = {0}, bound;
 	((struct sockaddr_in *)&ss)->sin_family = AF_INET;
 	((struct sockaddr_in *)&ss)->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	char why[200];
-	assert_int_equal(links_listen(t->links, &ss, sizeof(struct sockaddr_in), &bound, why, sizeof why), 0);
+	assert_int_equal(sockets_listen(t->links, &ss, sizeof(struct sockaddr_in), &bound, why, sizeof why), 0);
 	t->port = addr_port(&bound);
-	struct loop_machine m = {t, toy_orders, toy_deadline, toy_action, toy_work};
+	struct loop_machine m = {.ctx = t, .step = toy_orders, .deadline = toy_deadline, .action = toy_action, .work = toy_work};
 	assert_int_equal(loop_init(&t->loop, &m, t->links, 0), 0);
-	assert_int_equal(links_start(t->links, &t->loop.uv), 0);
+	assert_int_equal(sockets_start(t->links, &t->loop.uv), 0);
 	pthread_create(&t->thread, NULL, toy_thread, t);
 	return t;
 }
@@ -183,7 +183,7 @@ static void toy_free(struct toy *t)
 	loop_wake(&t->loop);
 	pthread_join(t->thread, NULL);
 	loop_free(&t->loop);
-	links_free(t->links);
+	sockets_free(t->links);
 	tls_context_free(t->tls);
 	assert_int_equal(atomic_load(&t->pool.used), 0);
 	free(t);
@@ -360,7 +360,7 @@ static void silent_ones_make_room(void **state)
 		assert_true(peer_closed(fds[i])); /* the oldest were evicted, the rest after their 5 s */
 	for (int i = 0; i < 40; i++)
 		close(fds[i]);
-	assert_true(LINKS_GET(links_counters(b->links)->refused) >= 30);
+	assert_true(SOCKETS_GET(sockets_counters(b->links)->refused) >= 30);
 	assert_int_equal(b->ups, 1);
 	toy_free(a);
 	toy_free(b);

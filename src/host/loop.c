@@ -37,13 +37,13 @@ static void drain(struct loop *l)
 		struct action *a = &l->out.v[i];
 		switch (a->type) {
 		case ACTION_SEND:
-			links_send(l->links, a->send);
+			sockets_send(l->links, a->send);
 			break;
 		case ACTION_CLOSE:
-			links_close(l->links, a->close.link, a->close.err);
+			sockets_close(l->links, a->close.link, a->close.err);
 			break;
 		case ACTION_DIAL:
-			links_dial(l->links, a->dial.link, a->dial.class, a->dial.address);
+			sockets_dial(l->links, a->dial.link, a->dial.class, a->dial.address);
 			break;
 		default:
 			l->m.action(l->m.ctx, a);
@@ -64,8 +64,9 @@ static void step_one(struct loop *l, struct event *ev)
 	bool lost = l->out.overflow;
 	outbox_reset(&l->out);
 	l->stepping = false;
-	LINKS_ADD(l->steps, 1);
-	assert(!lost); /* an action lost for want of memory: better dead than wrong */
+	SOCKETS_ADD(l->steps, 1);
+	if (lost)
+		l->m.lost(l->m.ctx);
 }
 
 /* The timer is a timerfd on the boot clock that is set again only when something earlier comes up. Waiting in
@@ -73,7 +74,7 @@ static void step_one(struct loop *l, struct event *ev)
  * of a wake-up, each time the thread sleeps. */
 static void arm(struct loop *l)
 {
-	uint64_t at = l->stopping ? UINT64_MAX : l->m.deadline(l->m.ctx), links = links_deadline(l->links);
+	uint64_t at = l->stopping ? UINT64_MAX : l->m.deadline(l->m.ctx), links = sockets_deadline(l->links);
 	at = links < at ? links : at;
 	if (at >= l->armed_us)
 		return; /* fires early, which is harmless, and is set again then */
@@ -119,7 +120,7 @@ static void on_timer(uv_poll_t *p, int status, int events)
 		return;
 	l->armed_us = UINT64_MAX;
 	now = loop_boot_us();
-	links_sweep(l->links);
+	sockets_sweep(l->links);
 	if (l->m.deadline(l->m.ctx) <= now) {
 		struct event ev = {.type = EVENT_TIMER};
 		loop_step(l, &ev);
@@ -133,8 +134,8 @@ static bool work(struct loop *l)
 	more |= step_later(l);
 	if (l->m.told)
 		l->m.told(l->m.ctx);
-	links_tell(l->links);
-	more |= links_work(l->links);
+	sockets_tell(l->links);
+	more |= sockets_work(l->links);
 	if (l->m.told)
 		l->m.told(l->m.ctx);
 	return more;
@@ -157,7 +158,7 @@ static void stay_awake(struct loop *l, bool awake)
  * for spin_us. */
 static bool spin(struct loop *l)
 {
-	uint64_t now = loop_boot_us(), steps = LINKS_GET(l->steps);
+	uint64_t now = loop_boot_us(), steps = SOCKETS_GET(l->steps);
 	if (steps != l->spin_steps)
 		l->spin_until_us = now + l->spin_us;
 	l->spin_steps = steps;
@@ -187,7 +188,7 @@ static void on_check(uv_check_t *c)
 {
 	struct loop *l = c->data;
 	atomic_store_explicit(&l->asleep, false, memory_order_relaxed);
-	LINKS_ADD(l->wakes, 1);
+	SOCKETS_ADD(l->wakes, 1);
 }
 
 static void on_wake(uv_poll_t *p, int status, int events)
@@ -216,7 +217,7 @@ static int give_up(struct loop *l)
 	return -1;
 }
 
-int loop_init(struct loop *l, const struct loop_machine *m, struct links *links, size_t arena_cap)
+int loop_init(struct loop *l, const struct loop_machine *m, struct sockets *links, size_t arena_cap)
 {
 	memset(l, 0, sizeof *l);
 	l->m = *m;
@@ -257,7 +258,7 @@ void loop_end(struct loop *l)
 	if (l->stopping)
 		return;
 	l->stopping = true;
-	links_stop(l->links);
+	sockets_stop(l->links);
 	uv_poll_stop(&l->wake);
 	uv_poll_stop(&l->timer);
 	uv_close((uv_handle_t *)&l->wake, NULL);

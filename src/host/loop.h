@@ -16,6 +16,7 @@ struct loop_machine {
 	uint64_t (*deadline)(void *ctx);
 	/* What is not for the links. Takes over what it wants; may call loop_later. */
 	void (*action)(void *ctx, struct action *a);
+	void (*lost)(void *ctx); /* an action was lost for want of memory: the machine must stop */
 	/* Before sleeping: takes what other threads left. True: again soon. */
 	bool (*work)(void *ctx);
 	/* What was delivered since the last call may now be told to the program. May be NULL. */
@@ -39,7 +40,7 @@ struct loop {
 	uv_check_t check;
 	uv_idle_t idle;
 	struct loop_machine m;
-	struct links *links;
+	struct sockets *links;
 	struct outbox out;
 	struct arena arena;
 	uint64_t armed_us;       /* deadline the timer is set for */
@@ -50,7 +51,7 @@ struct loop {
 	atomic_ullong steps, wakes;
 };
 
-int loop_init(struct loop *l, const struct loop_machine *m, struct links *links, size_t arena_cap);
+int loop_init(struct loop *l, const struct loop_machine *m, struct sockets *links, size_t arena_cap);
 void loop_run(struct loop *l);  /* until loop_end */
 void loop_end(struct loop *l);  /* in the node's thread: closes everything, loop_run returns */
 void loop_free(struct loop *l);

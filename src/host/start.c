@@ -119,14 +119,14 @@ void host_node_stopped(struct host *h, int err, const char *text)
 	h->stop_err = err;
 	snprintf(h->stop_text, sizeof h->stop_text, "%s", text && *text ? text : p2ps_strerror(err));
 	h->end_us = loop_boot_us() + LINK_LINGER_US + 200000;
-	links_close_all(h->links);
+	sockets_close_all(h->links);
 }
 
 void host_housekeeping(struct host *h)
 {
 	if (!h->node_stopped || h->loop.stopping)
 		return;
-	if (links_alive(h->links) && loop_boot_us() < h->end_us)
+	if (sockets_alive(h->links) && loop_boot_us() < h->end_us)
 		return;
 	host_thread_end(h);
 	loop_end(&h->loop);
@@ -324,7 +324,7 @@ static int make_network(struct start *s)
 static int listen_at(struct start *s, const struct sockaddr_storage *ss, socklen_t len, struct sockaddr_storage *bound)
 {
 	struct host *h = s->h;
-	int err = links_listen(h->links, ss, len, bound, s->why, s->why_size);
+	int err = sockets_listen(h->links, ss, len, bound, s->why, s->why_size);
 	if (err)
 		return err;
 	if (!h->listener_count)
@@ -497,7 +497,7 @@ static int start_thread(struct start *s)
 	if (loop_init(&h->loop, &m, h->links, ARENA_CAP) != 0)
 		return fail(s, P2PS_EIO, "no event loop: descriptors may have run out");
 	h->loop.spin_us = s->cfg->spin_us;
-	if (links_start(h->links, &h->loop.uv) != 0)
+	if (sockets_start(h->links, &h->loop.uv) != 0)
 		return fail(s, P2PS_EIO, "no event loop: descriptors may have run out");
 	sigset_t all, old;
 	sigfillset(&all);
@@ -526,9 +526,9 @@ static int start(struct start *s)
 		err = open_identity(s);
 	if (err)
 		return err;
-	struct links_config lc = {h->pool, h->tls, cfg->links_max ? cfg->links_max : 1024,
+	struct sockets_config lc = {h->pool, h->tls, cfg->links_max ? cfg->links_max : 1024,
 		cfg->half_open_max ? cfg->half_open_max : 64, h, host_links_event};
-	h->links = links_new(&lc);
+	h->links = sockets_new(&lc);
 	snprintf(store, sizeof store, "%s/store", h->dir ? dir_path(h->dir) : "");
 	h->door = door_new(h->pool, h->dir ? store : NULL);
 	if (!h->links || !h->door)
@@ -547,7 +547,7 @@ static void host_clear(struct host *h)
 	node_free(h->node);
 	if (h->loop.m.ctx)
 		loop_free(&h->loop);
-	links_free(h->links);
+	sockets_free(h->links);
 	tls_context_free(h->tls);
 	map_free(&h->pending);
 	dir_close(&h->dir);

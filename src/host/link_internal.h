@@ -1,0 +1,98 @@
+/* Inside the links: what link.c (life, handshake, end), link_io.c (frames out and in) and link_open.c (dialling,
+ * listening) share. */
+#ifndef P2PS_HOST_LINK_INTERNAL_H
+#define P2PS_HOST_LINK_INTERNAL_H
+#include "base/map.h"
+#include "host/addr.h"
+#include "host/link.h"
+#include "host/loop.h"
+
+enum tcp_state {
+	SOCK_RESOLVING,
+	SOCK_CONNECTING,
+	SOCK_SHAKING,
+	SOCK_IS_UP,
+	SOCK_FLUSHING, /* closed by the node: writes out what it sent */
+	SOCK_WAITING,  /* then waits for the peer's end, so that nothing of it is lost to a reset */
+	SOCK_DEAD,
+};
+
+struct tcp_link {
+	struct sockets *l;
+	struct tcp_link *prev, *next;     /* all, in order of age */
+	struct tcp_link *dirty_next, *again_next, *dead_next;
+	uv_poll_t poll;
+	uv_getaddrinfo_t *lookup;     /* in flight */
+	struct addrinfo *addrs, *addr; /* to try */
+	struct tls tls;
+	uint64_t deadline_us;         /* UINT64_MAX: none */
+	uint64_t written, told;       /* plaintext bytes */
+	struct slice *out;            /* ring of plaintext to encrypt */
+	uint32_t out_head, out_count, out_cap;
+	uint32_t queued;              /* bytes in it */
+	struct buf *stage;            /* the last slice of out is in it and may grow */
+	struct buf *in;
+	uint32_t in_start, in_end;
+	uint32_t number;
+	uint32_t warm;                /* sweeps to go until it is idle; 0: it is */
+	int fd, poll_events, err;
+	enum tcp_state state;
+	enum link_class class;
+	bool inbound, polling, dirty, again, buried, destroyed, retrying, in_large, starved;
+	char remote[ADDR_TEXT_MAX];
+};
+
+struct listener {
+	struct sockets *l;
+	uv_poll_t poll;
+	int fd;
+	bool paused;
+};
+
+struct sockets {
+	struct sockets_config cfg;
+	uv_loop_t *uv;
+	uint64_t sweep_us; /* the next; UINT64_MAX: nothing to look for */
+	struct map by_number;
+	struct tcp_link *first, *last;
+	struct tcp_link *dirty, *again, *dead, *dead_last;
+	struct listener listeners[LINK_LISTENERS_MAX];
+	unsigned listener_count;
+	struct buf *spare_in, *spare_stage;
+	uint32_t next_inbound;
+	unsigned alive;    /* links with an open handle */
+	unsigned timed;    /* links with a deadline */
+	unsigned warm;     /* links in use lately */
+	unsigned starved;  /* links that wait for memory to read into */
+	struct pool own;   /* of these structs: not the node's, whose cap is for what peers send */
+	bool stopping;
+	struct sockets_counters n;
+};
+
+/* ---- link.c ---- */
+struct tcp_link *tcp_new(struct sockets *l, bool inbound, uint32_t number); /* NULL: no memory */
+void tcp_release(struct tcp_link *k);      /* the struct, when neither libuv nor a look-up needs it any more */
+bool tcp_half_open(const struct tcp_link *k);
+void tcp_fail(struct tcp_link *k, int err); /* it is over; the node hears of it at the next sockets_tell */
+bool tcp_watch(struct tcp_link *k, int events);
+void tcp_poll(struct tcp_link *k, int events);
+void tcp_set_deadline(struct tcp_link *k, uint64_t at);
+void tcp_shake(struct tcp_link *k);
+void tcp_wait_for_end(struct tcp_link *k); /* everything is written: good-bye, then the peer's end */
+void sockets_sweep_soon(struct sockets *l); /* something has a deadline */
+
+/* ---- link_io.c ---- */
+void tcp_out_clear(struct tcp_link *k);
+void tcp_flush(struct tcp_link *k);
+void tcp_read(struct tcp_link *k);
+void tcp_mark_dirty(struct tcp_link *k);
+void tcp_mark_again(struct tcp_link *k);
+void tcp_cool(struct tcp_link *k); /* once a sweep */
+void tcp_feed(struct tcp_link *k); /* memory may be there again */
+
+/* ---- link_open.c ---- */
+void tcp_connected(struct tcp_link *k);
+int sockets_start_listening(struct sockets *l);
+bool sockets_resume_listening(struct sockets *l); /* where descriptors had run out; true: still so */
+void sockets_close_listeners(struct sockets *l);
+#endif
