@@ -152,7 +152,8 @@ P2PS_API void p2ps_config_free(p2ps_config **config);
  *	join.timeout_ms     default 30000
  *   limits
  *	limit.memory        bytes the node may take in all, default 268435456
- *	limit.send          bytes sent and not yet settled, above which sending gives P2PS_EBUSY, default 8388608
+ *	limit.send          bytes sent and not yet settled, from which on sending gives P2PS_EBUSY, default 8388608, at most
+ *	                    50331648
  *	limit.stream        messages waiting to be read, above which further ones are refused, default 65536
  *	limit.stream_bytes  the same in bytes, default 16777216
  *	limit.events        events waiting to be read, above which the oldest are dropped and counted, default 4096
@@ -218,8 +219,8 @@ P2PS_API int p2ps_stop(p2ps_node *node, p2ps_op **op);
 /* The same for good: the directory forgets the network. */
 P2PS_API int p2ps_leave(p2ps_node *node, p2ps_op **op);
 
-/* Ends a node and frees it. A running one is stopped gracefully first, for which this waits 3 seconds at most. Messages, events
- * and operations got from it stay valid until they are freed. Always 0. No other thread may use the node meanwhile. */
+/* Ends a node and frees it. A running one is stopped gracefully first; after 3 seconds it is cut off. Messages, events and
+ * operations got from it stay valid until they are freed. Always 0. No other thread may use the node meanwhile. */
 P2PS_API int p2ps_close(p2ps_node **node);
 
 enum p2ps_state {

@@ -49,7 +49,7 @@ static const struct option_row {
 	[OPT_ADVERTISE] = {"advertise", TEXT, 1, 400, ""},
 	[OPT_JOIN_TIMEOUT] = {"join.timeout_ms", NUMBER, 1, 86400000, "30000"},
 	[OPT_MEMORY] = {"limit.memory", NUMBER, 1u << 20, (uint64_t)1 << 46, "268435456"},
-	[OPT_SEND] = {"limit.send", NUMBER, 4096, (uint64_t)1 << 30, "8388608"},
+	[OPT_SEND] = {"limit.send", NUMBER, 4096, 48u << 20, "8388608"},
 	[OPT_STREAM] = {"limit.stream", NUMBER, 1, 1u << 30, "65536"},
 	[OPT_STREAM_BYTES] = {"limit.stream_bytes", NUMBER, 4096, (uint64_t)1 << 40, "16777216"},
 	[OPT_EVENTS] = {"limit.events", NUMBER, 1, 1u << 30, "4096"},

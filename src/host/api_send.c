@@ -191,7 +191,7 @@ static int check(p2ps_node *n, const struct place *p, const void *data, size_t l
 		return api_fail(P2PS_EINVAL, "type: a content type has 1 to 127 bytes");
 	if (atomic_load_explicit(&n->closed, memory_order_relaxed))
 		return api_fail(P2PS_ECLOSED, "the node is stopped");
-	if (atomic_load_explicit(&n->in_flight, memory_order_relaxed) + len > n->budget && atomic_load(&n->in_flight))
+	if (atomic_load_explicit(&n->in_flight, memory_order_relaxed) >= n->budget) /* so that p2ps_wait_room promises a success */
 		return api_fail(P2PS_EBUSY, "more than limit.send bytes are on their way");
 	return 0;
 }

@@ -116,6 +116,7 @@ static void toy_orders(void *ctx, const struct event *ev, struct outbox *out)
 		a->close.link = t->close_link;
 		t->close_link = 0;
 	}
+	pthread_cond_broadcast(&t->changed);
 	pthread_mutex_unlock(&t->lock);
 }
 
@@ -356,8 +357,8 @@ static void silent_ones_make_room(void **state)
 	for (int i = 0; i < 40; i++)
 		fds[i] = raw_connect(b->port);
 	connect_pair(a, b); /* a good peer gets through at once */
-	for (int i = 0; i < 30; i++)
-		assert_true(peer_closed(fds[i])); /* the oldest were evicted, the rest after their 5 s */
+	for (int i = 0; i < 40; i++)
+		assert_true(peer_closed(fds[i])); /* the oldest were evicted at once, the rest after their 5 s */
 	for (int i = 0; i < 40; i++)
 		close(fds[i]);
 	assert_true(SOCKETS_GET(sockets_counters(b->links)->refused) >= 30);
@@ -430,6 +431,73 @@ static bool accepted(struct toy *b, EVP_PKEY *wrapped, EVP_PKEY *signer, int max
 	SSL_CTX_free(ctx);
 	close(fd);
 	return now > before;
+}
+
+/* A peer that shakes hands and then reads nothing: what is queued for it is bounded, and others are not held up. */
+static void slow_peers_are_cut(void **state)
+{
+	struct toy *a = toy_new(1, 100, 16), *b = toy_new(2, 100, 16);
+	EVP_PKEY *ed = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
+	SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+	int fd = raw_connect(b->port), small = 4096;
+	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
+	SSL *s = client(ctx, ed, ed, fd);
+	assert_int_equal(SSL_connect(s), 1);
+	WAIT(b, b->ups == 1);
+	uint32_t slow = b->last_up;
+	dial(a, "127.0.0.1", b->port, 1);
+	WAIT(b, b->ups == 2);
+	uint32_t good = b->last_up;
+	size_t most = 0;
+	for (int i = 0; i < 100; i++) {
+		ORDER(b, b->send_link = slow; b->send_len = 65536; b->send_count = 10);
+		WAIT(b, b->send_count == 0);
+		size_t used = atomic_load(&b->pool.used);
+		most = used > most ? used : most;
+		pthread_mutex_lock(&b->lock);
+		bool down = b->downs;
+		pthread_mutex_unlock(&b->lock);
+		if (down)
+			break;
+	}
+	WAIT(b, b->downs == 1);
+	assert_int_equal(b->last_err, P2PS_EBUSY);
+	assert_true(most < LINK_QUEUE_MAX + (2u << 20));
+	ORDER(b, b->send_link = good; b->next_sequence = 0; b->send_len = 100; b->send_count = 5);
+	WAIT(a, a->frames == 5);
+	assert_int_equal(a->bad, 0);
+	SSL_free(s);
+	SSL_CTX_free(ctx);
+	EVP_PKEY_free(ed);
+	close(fd);
+	toy_free(a);
+	toy_free(b);
+}
+
+/* No memory to read into: nothing is lost and nobody spins; it goes on when there is memory again. */
+static void full_memory_waits(void **state)
+{
+	struct toy *a = toy_new(1, 100, 16), *b = toy_new(2, 100, 16);
+	connect_pair(a, b);
+	struct buf *hog = buf_new(&b->pool, 1 << 20);
+	b->pool.cap = atomic_load(&b->pool.used) + 1000;
+	ORDER(a, a->send_link = 1 | SEAM_DIALLED; a->send_len = 3000; a->send_count = 50);
+	WAIT(a, a->send_count == 0);
+	for (int i = 0; i < 200 && !atomic_load(&b->pool.refused); i++)
+		usleep(10000);
+	assert_true(atomic_load(&b->pool.refused) > 0);
+	unsigned long before = atomic_load(&b->pool.refused);
+	usleep(500000);
+	assert_true(atomic_load(&b->pool.refused) - before < 10); /* looks again five times a second, not all the time */
+	pthread_mutex_lock(&b->lock);
+	assert_true(b->frames < 50); /* one buffer it may have had already */
+	pthread_mutex_unlock(&b->lock);
+	buf_unref(hog);
+	WAIT(b, b->frames == 50);
+	assert_int_equal(b->bad, 0);
+	b->pool.cap = 0;
+	toy_free(a);
+	toy_free(b);
 }
 
 static void impostors_are_refused(void **state)
@@ -526,6 +594,8 @@ int main(void)
 		cmocka_unit_test(garbage_is_cut),
 		cmocka_unit_test(silent_ones_make_room),
 		cmocka_unit_test(too_many_links),
+		cmocka_unit_test(slow_peers_are_cut),
+		cmocka_unit_test(full_memory_waits),
 		cmocka_unit_test(impostors_are_refused),
 		cmocka_unit_test(a_stolen_certificate_is_worth_nothing),
 		cmocka_unit_test(bad_frames_cut_the_link),
