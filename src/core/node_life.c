@@ -413,6 +413,11 @@ static void life_loaded(struct node *n, const struct event *ev)
 	struct contact c;
 	uint8_t fp[16];
 	Wire__Remembered *m = NULL;
+	if (ev->io.err && ev->io.err != P2PS_ENOT_FOUND) {
+		/* Not to know is not to be alone: founding a ring for want of a disk would split the network. */
+		l->next_at = n->now_us + rng_jitter(&n->rng, LIFE_ROUND_US);
+		return;
+	}
 	if (ev->io.err == 0 && ev->io.data.len)
 		m = wire__remembered__unpack(proto_alloc(&pa, n->out->arena, PROTO_CAP), ev->io.data.len, ev->io.data.p);
 	for (size_t i = 0; m && m->format == 1 && i < m->n_members && i < LIFE_REMEMBERED; i++) {
@@ -760,8 +765,12 @@ void life_timer(struct node *n)
 			life_over(n, P2PS_ETIMEOUT, "the network did not let this node in in time");
 		break;
 	case LIFE_LOADING:
-		if (n->now_us >= l->deadline)
-			life_over(n, P2PS_EIO, "the disk does not answer");
+		if (n->now_us >= l->deadline) {
+			life_over(n, P2PS_EIO, "the members met cannot be read from the disk");
+		} else if (n->now_us >= l->next_at) {
+			l->next_at = UINT64_MAX;
+			life_load(n);
+		}
 		break;
 	case LIFE_STOPPING:
 		if (n->now_us >= l->deadline)
