@@ -47,7 +47,7 @@ enum frame_flag {
 	FRAME_EXT = 1,   /* extensions follow the header */
 	FRAME_FINAL = 2, /* only backwards along predecessors from here (overlay routing) */
 	FRAME_KEY = 4,   /* the destination is a key, not a node */
-	FRAME_TRACE = 8, /* record the path */
+	FRAME_TRACE = 8, /* the answer goes back along the whole path, without short cuts */
 	FRAME_BACK = 16, /* travels back along a remembered path */
 	FRAME_DIR_CW = 32, /* walking along successors, direction locked */
 	FRAME_DIR_CCW = 64,

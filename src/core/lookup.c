@@ -175,7 +175,9 @@ static bool lookup_try(struct node *n, struct lookup *l)
 		return false;
 	}
 	struct peer *p = l->via ? com_find(n->com, l->via) : c.way == ROUTE_TO ? route_peer_of(n, &c) : NULL;
-	struct frame f = {.type = FRAME_LOOKUP, .flags = FRAME_KEY | c.flags, .hops = ROUTE_HOPS, .src = node_id(n),
+	/* Asked again: the answer may have been lost on a straight link that only seems to be up. */
+	uint8_t trace = l->tries > 1 && !l->via ? FRAME_TRACE : 0;
+	struct frame f = {.type = FRAME_LOOKUP, .flags = FRAME_KEY | trace | c.flags, .hops = ROUTE_HOPS, .src = node_id(n),
 			  .dst = l->key, .incarnation = n->cfg.incarnation, .sequence = l->token};
 	if (l->via && !p) {
 		lookup_fail(n, l, P2PS_EUNREACHABLE);
@@ -328,8 +330,9 @@ static void lookup_answer(struct node *n, struct peer *p, const struct frame *f,
 		r.epoch = ring_epoch(n->ring);
 		r.size = ring_size_estimate(n->ring);
 	}
-	struct route_known *origin = f->src == p->c.id ? NULL : route_known_get(n, f->src);
-	struct frame back = {.type = FRAME_LOOKUP_REPLY, .flags = FRAME_BACK, .hops = (uint8_t)r.path_len, .src = node_id(n),
+	uint8_t trace = f->flags & FRAME_TRACE;
+	struct route_known *origin = f->src == p->c.id || trace ? NULL : route_known_get(n, f->src);
+	struct frame back = {.type = FRAME_LOOKUP_REPLY, .flags = FRAME_BACK | trace, .hops = (uint8_t)r.path_len, .src = node_id(n),
 			     .dst = f->src, .incarnation = n->cfg.incarnation, .sequence = f->sequence};
 	if (origin)
 		p = origin->peer;
@@ -404,7 +407,7 @@ static void lookup_reply_pass(struct node *n, const struct frame *f)
 		n->stats.drop_malformed++;
 		return;
 	}
-	struct peer *to = com_find(n->com, f->dst);
+	struct peer *to = f->flags & FRAME_TRACE && at > 1 ? NULL : com_find(n->com, f->dst);
 	if (!to || to->state != PEER_UP)
 		to = at > 1 ? com_find(n->com, le64(path + 8 * (at - 2))) : NULL;
 	if (!to || to->state != PEER_UP) {
