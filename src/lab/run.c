@@ -611,6 +611,8 @@ static void begin(struct run *r)
 	rng_init_u64(&ids, r->s->seed, "ids", 0);
 	r->mask = ids_mask(r->s->bits);
 	r->hops_bound = hops_bound(r->s->nodes);
+	if (r->s->ids != IDS_RANDOM && r->s->ids != IDS_DERIVED && r->hops_bound < r->s->nodes) /* ids in a heap: the table cannot tell them apart */
+		r->hops_bound = r->s->nodes;
 	for (unsigned i = 0; i < r->s->nodes; i++) {
 		r->node[i].served = -1;
 		id_draw(r, &ids, i);
