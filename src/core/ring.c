@@ -201,7 +201,6 @@ static void progress_once(struct ring *r)
 	if (r->state == RING_IN) {
 		ring_trouble_progress(r);
 		ring_lease_progress(r);
-		ring_size_progress(r);
 	}
 	ring_leave_progress(r);
 	ring_log_flush(r);
@@ -318,7 +317,7 @@ static void dispatch(struct ring *r, const struct contact *from, const struct ri
 	case RING_ROUND: ring_on_round(r, from, m); break;
 	case RING_REFUSE: ring_on_refuse(r, from, m); break;
 	case RING_COUNT: ring_on_count(r, from, m); break;
-	case RING_SIZE: ring_on_size(r, m); break;
+	case RING_SIZE: ring_on_size(r, from, m); break;
 	case RING_SIZE_ACK: ring_on_size_ack(r, m); break;
 	case RING_KINDS: break;
 	}

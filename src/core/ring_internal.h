@@ -11,6 +11,8 @@
 #define RING_SENT_MAX 8u     /* requests whose time of sending is remembered */
 #define RING_EXACT_MAX 64u   /* up to this max_nodes is enforced exactly */
 #define RING_COUNT_TRIES 4u
+#define RING_PROBES 32u      /* places asked how dense the ring is there, and how many members each counts */
+#define RING_WALK 8u
 
 /* A contact shared by everything in this ring that points at it. */
 struct ring_entry {
@@ -67,9 +69,11 @@ struct ring_count { /* the walk that counts members (max_nodes) */
 };
 
 struct ring_sizing { /* what probes told about the density elsewhere */
-	uint64_t seq, until_us, next_us, gaps, keys;
+	uint64_t seq, until_us, gaps;
+	unsigned __int128 keys;
 	unsigned answers;
 };
+enum ring_size { RING_SIZE_ROOM, RING_SIZE_FULL, RING_SIZE_ASKING };
 
 struct ring {
 	struct ring_config cfg;
@@ -276,8 +280,7 @@ void ring_trouble_progress(struct ring *r);
 void ring_count_start(struct ring *r);
 void ring_count_progress(struct ring *r);
 void ring_on_count(struct ring *r, const struct contact *from, const struct ring_message *m);
-void ring_size_progress(struct ring *r);
-void ring_on_size(struct ring *r, const struct ring_message *m);
+void ring_on_size(struct ring *r, const struct contact *from, const struct ring_message *m);
 void ring_on_size_ack(struct ring *r, const struct ring_message *m);
-bool ring_size_full(struct ring *r); /* max_nodes above RING_EXACT_MAX: too many by the estimate */
+enum ring_size ring_size_judge(struct ring *r); /* max_nodes above RING_EXACT_MAX */
 #endif

@@ -306,8 +306,6 @@ static void join_mine(struct ring *r, const struct ring_message *m)
 		join_at_bound(r, q, m);
 	} else if (r->leave_wanted) {
 		refuse_join(r, q, m->nonce, RING_WHY_BUSY, NULL, r->lease / 16);
-	} else if (ring_size_full(r)) {
-		refuse_join(r, q, m->nonce, RING_WHY_FULL, NULL, 0);
 	} else if (c->kind == RING_INTENT_JOIN && !c->granted && c->who->id == q->id && c->nonce == m->nonce &&
 		   !memcmp(c->who->key, q->key, sizeof q->key)) {
 		c->seq = m->seq;
@@ -355,6 +353,17 @@ void ring_on_join(struct ring *r, const struct contact *from, const struct ring_
 
 /* ---- the owner: one join after another ---- */
 
+/* False: not now, because the network is full, or that is being found out. */
+static bool join_room(struct ring *r, const struct ring_waiter *w)
+{
+	enum ring_size size = ring_size_judge(r);
+	if (size == RING_SIZE_FULL) {
+		refuse_join(r, w->who, w->nonce, RING_WHY_FULL, NULL, 0);
+		queue_del(r, 0);
+	}
+	return size == RING_SIZE_ROOM;
+}
+
 void ring_join_next(struct ring *r)
 {
 	struct ring_change *c = &r->change;
@@ -368,6 +377,8 @@ void ring_join_next(struct ring *r)
 			queue_del(r, 0);
 			join_at_bound(r, m.who, &m); /* another joiner with this id was faster */
 			ring_drop(r, m.who);
+			return;
+		} else if (!join_room(r, &w)) {
 			return;
 		} else {
 			*c = (struct ring_change){.kind = RING_INTENT_JOIN, .who = ring_hold(r, w.who), .nonce = w.nonce,

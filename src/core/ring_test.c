@@ -392,6 +392,32 @@ static void limit(void **state)
 	}
 }
 
+/* Above 64 the limit holds within a quarter. */
+static void limit_by_estimate(void **state)
+{
+	(void)state;
+	for (unsigned seed = 1; seed <= 6; seed++) {
+		world_free(&w);
+		world_init(&w, seed);
+		w.mask = UINT64_MAX;
+		w.max_nodes = 100;
+		w.rejoin = true;
+		world_create(&w, world_add(&w, 77, 77));
+		for (unsigned i = 1; i < 155; i++) {
+			world_join(&w, world_add(&w, rng_u64(&w.rng) | 1, 100 + i), rng_below(&w.rng, i < 75 ? i : 75), 20 * SECOND);
+			world_run(&w, rng_below(&w.rng, 200 * MS));
+		}
+		world_run(&w, 10 * SECOND);
+		unsigned n = world_members(&w), full = 0;
+		for (unsigned i = 0; i < w.n; i++)
+			full += w.p[i].err == P2PS_ENET_FULL;
+		print_message("%u members, limit 100\n", n);
+		if (n < 75 || n > 125 || n + full + 1 < w.n)
+			fail_msg("%u members and %u refused, of %u, limit 100", n, full, w.n);
+		assert_null(w.broken);
+	}
+}
+
 /* ---- more than f, and everybody ---- */
 
 static void forced_ring(void **state)
@@ -699,7 +725,7 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {T(join_one), T(join_four), T(leave_four), T(crash_four), T(join_times),
-		T(join_all_at_one), T(idle), T(crash_times), T(crash_f), T(restart), T(taken), T(twins), T(pauses), T(limit),
+		T(join_all_at_one), T(idle), T(crash_times), T(crash_f), T(restart), T(taken), T(twins), T(pauses), T(limit), T(limit_by_estimate),
 		T(forced_ring), T(all_leave), T(branch), T(leave_and_target_dies), T(intent_survives_refresh),
 		T(ack_of_former_successor), T(take_over_keeps_logs), T(hint_to_the_dead), T(pending_log_follows),
 		T(stopped_in_turn), T(all_take_over), T(no_memory)};
