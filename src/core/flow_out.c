@@ -373,8 +373,8 @@ void flow_out_pump(struct node *n, struct flow_out *o)
 	o->pumping = false;
 	if (o->head && !o->up && !o->self) /* what this node cannot take from itself waits for its own room */
 		out_wake(n, o, n->now_us);
-	if (!o->head)
-		out_wake(n, o, o->used_us + FLOW_IDLE_US);
+	if (!o->head) /* not before its look-up has ended */
+		out_wake(n, o, o->finding ? n->now_us + FLOW_IDLE_US : o->used_us + FLOW_IDLE_US);
 }
 
 /* ---- finding and reaching the node ---- */
