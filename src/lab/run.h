@@ -34,7 +34,7 @@ struct run_node {
 	uint64_t paused_us;     /* time spent paused since the last restart */
 	uint64_t control_from;  /* control frames when the idle phase began */
 	uint64_t kept_tag;      /* the file that was acknowledged last: its request; 0: none */
-	uint64_t kept_bytes;
+	uint64_t kept_bytes, kept_us;
 	bool kept_touched;      /* somebody has tried to replace it since */
 	unsigned restarts;
 };

@@ -294,8 +294,9 @@ static void file_answer(struct run *r, const struct ledger_entry *e, int err, co
 	if (e->user == REQUEST_KEEP && err == 0) {
 		n->kept_tag = e->tag;
 		n->kept_bytes = e->bytes;
+		n->kept_us = world_now(r->w);
 		n->kept_touched = false;
-	} else if (e->user == REQUEST_KEPT && n->kept_tag && !n->kept_touched && err != P2PS_EBUSY && err != P2PS_EIO && err != P2PS_ENOMEM &&
+	} else if (e->user == REQUEST_KEPT && n->kept_tag && !n->kept_touched && e->asked_us >= n->kept_us && err != P2PS_EBUSY && err != P2PS_EIO && err != P2PS_ENOMEM &&
 		   err != P2PS_ECLOSED && err != P2PS_ENOT_MEMBER && !file_is(result ? value_get(result, "data_base64") : NULL, n->kept_tag, n->kept_bytes))
 		world_fail(r->w, "n%u: the file of #%" PRIu64 " was acknowledged, and is not there (%d)", e->node, n->kept_tag, err);
 	else if (e->user == REQUEST_ECHO && err == 0 && !file_is(value_get(result, "data_base64"), e->tag, e->bytes))
