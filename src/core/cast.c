@@ -559,7 +559,8 @@ int cast_service(struct node *n, uint8_t service, struct slice body)
 	struct buf *b = err ? NULL : buf_new(n->pool, BUF_HEADROOM + 4 + body.len);
 	if (b) {
 		put_le32(b->data + BUF_HEADROOM, body.len);
-		memcpy(b->data + BUF_HEADROOM + 4, body.p, body.len);
+		if (body.len) /* an empty body may be no buffer at all */
+			memcpy(b->data + BUF_HEADROOM + 4, body.p, body.len);
 		rq.entries = (struct slice){b, b->data + BUF_HEADROOM, 4 + body.len};
 		err = request_start(n, &rq, service);
 	} else if (!err) {
