@@ -343,7 +343,8 @@ P2PS_API uint64_t p2ps_op_number(const p2ps_op *op);
 P2PS_API size_t p2ps_op_outcomes(const p2ps_op *op);
 P2PS_API int p2ps_op_outcome(const p2ps_op *op, size_t i, uint64_t *target);
 
-/* Of a look-up or trace: the responsible node (0: none found), and how many links the question travelled. */
+/* Of a look-up or trace: the responsible node (0: none found), and how many links the question travelled. Of a sending to a
+ * key: the node that got it, refused it, or may have it (0: none of these). */
 P2PS_API uint64_t p2ps_op_owner(const p2ps_op *op);
 P2PS_API unsigned p2ps_op_hops(const p2ps_op *op);
 

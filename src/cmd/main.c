@@ -80,6 +80,11 @@ static int outcome_exit(const json_t *j)
 		if (outcome && strcmp(outcome, "delivered") != 0)
 			return error_exit(err_by_name(json_string_value(json_object_get(o, "error"))));
 	}
+	/* Of a broadcast not every node that did not get it is known by name. */
+	if (json_integer_value(json_object_get(j, "refused")) > 0)
+		return error_exit(P2PS_EREFUSED);
+	if (json_integer_value(json_object_get(j, "unknown")) > 0)
+		return error_exit(P2PS_EUNKNOWN_OUTCOME);
 	return 0;
 }
 

@@ -85,18 +85,18 @@ static void single_free(struct cast *c, struct cast_single *s)
 	pool_free(c->n->pool, s, sizeof *s);
 }
 
-static void single_done(struct node *n, void *ctx, uint64_t target, int outcome, uint32_t delivered, uint32_t refused)
+static void single_done(struct node *n, void *ctx, const struct flow_end *e)
 {
 	struct cast_single s = *(struct cast_single *)ctx;
 	struct value *list, *res = NULL;
 	single_free(n->cast, ctx);
 	if (s.tag) {
-		bool no = outcome == P2PS_ESTREAM_FULL || outcome == P2PS_EREFUSED;
-		res = reply_counts(n, &list, !outcome, no, outcome && !no);
-		node_add_outcome(n, list, target, outcome, delivered, refused);
+		bool no = node_outcome_refused(e->outcome);
+		res = reply_counts(n, &list, !e->outcome, no, e->outcome && !no);
+		node_add_outcome(n, list, e);
 	}
-	uint32_t failed = outcome && delivered < s.count ? s.count - delivered : 0;
-	reply_end(n, s.tag, s.number, s.unmetered, s.count, s.bytes, 0, failed, outcome, res);
+	uint32_t failed = e->outcome && e->delivered < s.count ? s.count - e->delivered : 0;
+	reply_end(n, s.tag, s.number, s.unmetered, s.count, s.bytes, 0, failed, e->outcome, res);
 }
 
 static int single_start(struct node *n, const struct cast_request *rq)
@@ -169,8 +169,13 @@ static void request_merge(struct node *n, struct cast_request_state *rq, uint64_
 
 static void request_count(struct cast_request_state *rq)
 {
-	if (rq->mode == CAST_ALL)
+	if (rq->mode == CAST_ALL) {
+		/* Nobody can say for certain that nobody of an interval got it by another way: counted so on the wire, too. */
+		for (uint32_t i = 0; i < rq->outcome_count; i++)
+			if (rq->outcomes[i].code && rq->outcomes[i].code != P2PS_ESTREAM_FULL && rq->outcomes[i].code != P2PS_EREFUSED)
+				rq->outcomes[i].code = P2PS_EUNKNOWN_OUTCOME;
 		return;
+	}
 	for (uint32_t i = 0; i < rq->outcome_count; i++) {
 		struct cast_outcome *o = &rq->outcomes[i];
 		if (rq->failed && (o->code == UNSET || o->code == 0))
@@ -179,7 +184,7 @@ static void request_count(struct cast_request_state *rq)
 			o->code = P2PS_EUNKNOWN_OUTCOME;
 		else if (o->code == P2PS_EAGAIN)
 			o->code = P2PS_EUNREACHABLE;
-		bool no = o->code == P2PS_ESTREAM_FULL || o->code == P2PS_EREFUSED;
+		bool no = node_outcome_refused(o->code);
 		rq->delivered += !o->code;
 		rq->refused += no;
 		rq->unknown += o->code && !no;
@@ -203,8 +208,9 @@ static void request_end(struct node *n, struct cast_request_state *rq)
 		res = reply_counts(n, &list, rq->delivered + rq->self_delivered, rq->refused + rq->self_refused, rq->unknown);
 		for (uint32_t i = 0; i < rq->outcome_count; i++) {
 			const struct cast_outcome *o = &rq->outcomes[i];
-			bool no = o->code == P2PS_ESTREAM_FULL || o->code == P2PS_EREFUSED;
-			node_add_outcome(n, list, o->id, o->code, o->code ? 0 : rq->count, no ? rq->count : 0);
+			struct flow_end e = {.target = o->id, .outcome = o->code, .delivered = o->code ? 0 : rq->count,
+					     .refused = node_outcome_refused(o->code) ? rq->count : 0};
+			node_add_outcome(n, list, &e);
 		}
 	}
 	if (!rq->service)
@@ -219,10 +225,9 @@ static void request_let(struct node *n, struct cast_request_state *rq)
 		request_end(n, rq);
 }
 
-static void again_done(struct node *n, void *ctx, uint64_t target, int outcome, uint32_t delivered, uint32_t refused)
+static void again_done(struct node *n, void *ctx, const struct flow_end *e)
 {
-	(void)delivered, (void)refused;
-	request_merge(n, ctx, target, outcome);
+	request_merge(n, ctx, e->target, e->outcome);
 	request_let(n, ctx);
 }
 

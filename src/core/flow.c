@@ -97,9 +97,10 @@ void flow_job_free(struct flow *f, struct flow_job *j)
 void flow_job_end(struct node *n, struct flow_job *j, int outcome)
 {
 	uint32_t delivered = outcome ? j->acked : j->count;
-	bool refused = outcome == P2PS_ESTREAM_FULL || outcome == P2PS_EREFUSED;
+	bool heard = !outcome || outcome == P2PS_EUNKNOWN_OUTCOME || outcome == P2PS_ESTREAM_FULL || outcome == P2PS_EREFUSED;
+	struct flow_end e = {j->to, heard ? j->node : 0, outcome, delivered, node_outcome_refused(outcome) ? j->count - delivered : 0};
 	if (j->done)
-		j->done(n, j->ctx, j->to, outcome, delivered, refused ? j->count - delivered : 0);
+		j->done(n, j->ctx, &e);
 	flow_job_free(n->flow, j);
 }
 
@@ -131,8 +132,9 @@ void flow_send(struct node *n, const struct flow_message *m, flow_done *done, vo
 	if (!j) {
 		struct slice entries = m->entries;
 		slice_drop(&entries);
+		struct flow_end e = {.target = m->to, .outcome = err ? err : P2PS_ENOMEM, .refused = m->count};
 		if (done)
-			done(n, ctx, m->to, err ? err : P2PS_ENOMEM, 0, 0);
+			done(n, ctx, &e);
 		return;
 	}
 	if (j->to_key) {

@@ -33,6 +33,7 @@
 struct flow_job {
 	struct flow_job *next;
 	uint64_t to;
+	uint64_t node;              /* whose flow it is in; 0: in none */
 	bool to_key, prompt;
 	bool maybe;                 /* it was sent, and whether it arrived is not known yet */
 	uint8_t service, kind, type_len, tries;

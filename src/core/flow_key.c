@@ -119,6 +119,7 @@ static void key_insert(struct flow_key *k, struct flow_job *j)
 void flow_key_again(struct node *n, struct flow_job *j, uint64_t wrong_owner)
 {
 	route_forget(n, wrong_owner);
+	j->node = 0;
 	struct flow_key *k = map_get(&n->flow->keys, j->to);
 	bool made = !k;
 	if (made && !(k = key_new(n, j->to))) {

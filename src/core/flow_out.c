@@ -495,6 +495,7 @@ struct flow_out *flow_out_get(struct node *n, uint64_t id)
 void flow_out_add(struct node *n, struct flow_out *o, struct flow_job *j)
 {
 	flow_jobs_append(&o->head, &o->tail, j);
+	j->node = o->id;
 	if (!o->cursor)
 		o->cursor = j;
 	if (o->head == j && n->now_us - o->used_us >= FLOW_BULK_IDLE_US)

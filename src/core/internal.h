@@ -7,6 +7,7 @@
 #include "core/service.h"
 #include "core/stats.h"
 #include "core/table.h"
+#include "p2ps.h"
 
 struct route;
 struct flow;
@@ -74,8 +75,14 @@ void route_timer(struct node *n);
 uint64_t route_deadline(const struct node *n);
 
 /* ---- flow.c: messages to one node over a direct link: in order, once, with outcome and window ---- */
-/* outcome: 0 delivered, P2PS_ESTREAM_FULL / EREFUSED refused, P2PS_ENO_NODE, P2PS_EUNKNOWN_OUTCOME, P2PS_EUNREACHABLE. */
-typedef void flow_done(struct node *n, void *ctx, uint64_t target, int outcome, uint32_t delivered, uint32_t refused);
+/* outcome: 0 delivered; P2PS_EUNKNOWN_OUTCOME; anything else: refused, that is, for certain not in the receiver's stream,
+ * and why (P2PS_ESTREAM_FULL, EREFUSED, ENO_NODE, EUNREACHABLE ...). node: who took, may have or refused it; 0: nobody did. */
+struct flow_end {
+	uint64_t target, node;
+	int outcome;
+	uint32_t delivered, refused; /* messages */
+};
+typedef void flow_done(struct node *n, void *ctx, const struct flow_end *e);
 struct flow_message {
 	uint64_t to;      /* a node, or with `to_key` a key: to whoever is responsible while it arrives */
 	bool to_key;
@@ -128,9 +135,9 @@ void node_stream_room(const struct node *n, uint32_t *messages, uint64_t *bytes)
 void node_settled(struct node *n, uint32_t messages, uint64_t bytes);
 /* The same when `failed` of the messages were not delivered to every target; err: why the first was not. */
 void node_settled_failed(struct node *n, uint32_t messages, uint64_t bytes, uint32_t failed, int err);
-/* One target's outcome in the way every operation tells it: {target, outcome, error, reason} added to a list.
- * `outcome` as in flow_done; delivered and refused count its messages (a part may have found room). */
-void node_add_outcome(struct node *n, struct value *list, uint64_t target, int outcome, uint32_t delivered, uint32_t refused);
+/* One target's outcome in the way every operation tells it: {target, node, outcome, error, reason} added to a list. */
+void node_add_outcome(struct node *n, struct value *list, const struct flow_end *e);
+static inline bool node_outcome_refused(int outcome) { return outcome && outcome != P2PS_EUNKNOWN_OUTCOME; }
 void node_reply_tag(struct node *n, uint64_t tag, int err, const char *text, const struct value *result);
 /* Sends a frame to a peer and counts it: origin's frames as sent, others as forwarded. Takes over f->body's reference. */
 int node_send(struct node *n, struct peer *p, enum link_class class, const struct frame *f, bool forwarded);

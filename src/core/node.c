@@ -583,24 +583,24 @@ static const char *node_error_text(int err)
 	}
 }
 
-void node_add_outcome(struct node *n, struct value *list, uint64_t target, int outcome, uint32_t delivered, uint32_t refused)
+void node_add_outcome(struct node *n, struct value *list, const struct flow_end *e)
 {
 	struct arena *a = n->out->arena;
 	struct value *v = value_add_record(a, list, NULL);
-	const char *word = outcome == 0 ? "delivered"
-			 : outcome == P2PS_ESTREAM_FULL || outcome == P2PS_EREFUSED ? "refused"
-			 : outcome == P2PS_EUNKNOWN_OUTCOME ? "unknown" : "failed";
+	const char *word = e->outcome == 0 ? "delivered" : node_outcome_refused(e->outcome) ? "refused" : "unknown";
 	if (!v)
 		return;
-	value_add_id(a, v, "target", target);
+	value_add_id(a, v, "target", e->target);
+	if (e->node)
+		value_add_id(a, v, "node", e->node);
 	value_add_text(a, v, "outcome", word);
-	if (outcome) {
-		value_add_text(a, v, "error", node_error_name(outcome));
-		value_add_text(a, v, "reason", node_error_text(outcome));
+	if (e->outcome) {
+		value_add_text(a, v, "error", node_error_name(e->outcome));
+		value_add_text(a, v, "reason", node_error_text(e->outcome));
 	}
-	if (delivered + refused > 1) {
-		value_add_int(a, v, "delivered", delivered);
-		value_add_int(a, v, "refused", refused);
+	if (e->delivered + e->refused > 1) {
+		value_add_int(a, v, "delivered", e->delivered);
+		value_add_int(a, v, "refused", e->refused);
 	}
 }
 

@@ -18,7 +18,10 @@
 #define ARG_TYPE                                                                                                 \
 	{"content-type", ARG_TEXT, .meta = "TYPE", .fallback = "application/octet-stream",                       \
 	 .help = "content type of the message (1 to 127 bytes)"}
-#define OUTCOMES "outcomes[{target, outcome, error, reason}]: outcome is delivered, refused, unknown or failed; error and reason say why"
+#define OUTCOMES                                                                                                 \
+	"outcomes[{target, node, outcome, error, reason}], delivered, refused, unknown: an outcome is delivered (it stands in " \
+	"the stream of the receiver, which node names when it is known), refused (for certain it does not) or unknown; error "  \
+	"and reason say why. Then how many targets had which outcome"
 
 static const struct op_arg create_args[] = {
 	{"network", ARG_TEXT, .meta = "NAME", .fallback = "p2ps", .help = "name of the network, 1 to 63 bytes"},
@@ -141,7 +144,7 @@ const struct op node_ops[] = {
 	 "Send a message to a list of nodes, each exactly once.",
 	 "p2ps multicast 1,16 hello", node_run_multicast},
 	{"node", "broadcast", OP_WRITES | OP_OUTCOME, broadcast_args,
-	 OUTCOMES ", then delivered, refused and unknown as numbers of nodes",
+	 OUTCOMES "; of the nodes, outcomes has those that did not get it",
 	 "ENOT_MEMBER,ETOO_LARGE,EUNKNOWN_OUTCOME,EBUSY", "send", "0.1",
 	 "Send a message to every member.",
 	 "p2ps broadcast hello", node_run_broadcast},

@@ -206,21 +206,18 @@ void node_service_timer(struct node *n, uint8_t number, uint64_t at_us)
 
 /* ---- sending ---- */
 
-static void service_sent(struct node *n, void *ctx, uint64_t target, int outcome, uint32_t delivered, uint32_t refused)
+static void service_sent(struct node *n, void *ctx, const struct flow_end *e)
 {
 	struct service_sent *sent = ctx;
 	struct node_services *s = sent->in;
 	struct service_slot *slot = service_slot(n, sent->number);
 	uint64_t tag = sent->tag;
-	(void)target;
-	(void)delivered;
-	(void)refused;
 	*(sent->prev ? &sent->prev->next : &s->sent) = sent->next;
 	if (sent->next)
 		sent->next->prev = sent->prev;
 	pool_free(n->pool, sent, sizeof *sent);
 	if (slot && s->running && slot->s->sent)
-		slot->s->sent(n, slot->state, tag, outcome);
+		slot->s->sent(n, slot->state, tag, e->outcome);
 }
 
 static int service_send(struct node *n, uint8_t number, uint64_t to, bool to_key, struct slice body, uint64_t tag)

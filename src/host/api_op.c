@@ -101,7 +101,14 @@ int p2ps_op_outcome(const p2ps_op *op, size_t i, uint64_t *target)
 	return outcome_of(o);
 }
 
-uint64_t p2ps_op_owner(const p2ps_op *op) { return over(op) ? p2ps_value_id(p2ps_value_get(op->value, "owner"), 0) : 0; }
+uint64_t p2ps_op_owner(const p2ps_op *op)
+{
+	if (!over(op))
+		return 0;
+	const p2ps_value *first = p2ps_value_at(outcomes(op), 0);
+	return p2ps_value_id(first ? p2ps_value_get(first, "node") : p2ps_value_get(op->value, "owner"), 0);
+}
+
 unsigned p2ps_op_hops(const p2ps_op *op) { return over(op) ? (unsigned)p2ps_value_int(p2ps_value_get(op->value, "hops"), 0) : 0; }
 
 size_t p2ps_op_path(const p2ps_op *op, uint64_t *path, size_t max)

@@ -156,7 +156,7 @@ static bool claims_not(const struct ledger_entry *e, uint64_t id, uint64_t key)
 	for (uint32_t i = 0; i < e->target_count; i++) {
 		uint64_t t = e->target[i].target;
 		bool same = e->mode == CAST_KEY || e->mode == CAST_LIST_KEYS ? t == key : t == id;
-		if (same && (e->target[i].outcome == OUTCOME_REFUSED || e->target[i].outcome == OUTCOME_FAILED))
+		if (same && e->target[i].outcome == OUTCOME_REFUSED)
 			return true;
 	}
 	return false;
@@ -240,6 +240,14 @@ static uint64_t arrived(const struct ledger_entry *e, uint64_t target)
 	return bits;
 }
 
+static bool got_by(const struct ledger_entry *e, uint64_t id)
+{
+	for (uint32_t i = 0; i < e->receipt_count; i++)
+		if (e->receipts[i].id == id)
+			return true;
+	return false;
+}
+
 static void judge(struct ledger *l, const struct ledger_entry *e)
 {
 	for (uint32_t i = 0; i < e->target_count; i++) {
@@ -248,8 +256,9 @@ static void judge(struct ledger *l, const struct ledger_entry *e)
 		if (t->outcome == OUTCOME_DELIVERED && bits != all_of(e))
 			say(l, "cast #%" PRIu64 " from n%u was reported as delivered to %016" PRIx64 ", but only %016" PRIx64 " of %u messages arrived", e->tag,
 				e->node, t->target, bits, e->count);
-		bool not = t->outcome == OUTCOME_REFUSED || t->outcome == OUTCOME_FAILED;
-		if (not && bits == all_of(e) && e->mode != CAST_LIST_KEYS)
+		if (t->outcome == OUTCOME_DELIVERED && t->node && e->count == 1 && !got_by(e, t->node))
+			say(l, "cast #%" PRIu64 " from n%u was reported as delivered to %016" PRIx64 ", who has not got it", e->tag, e->node, t->node);
+		if (t->outcome == OUTCOME_REFUSED && bits == all_of(e) && e->mode != CAST_LIST_KEYS)
 			say(l, "cast #%" PRIu64 " from n%u was reported as not delivered to %016" PRIx64 ", but all of it arrived", e->tag, e->node, t->target);
 	}
 }

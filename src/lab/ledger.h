@@ -4,8 +4,8 @@
  *   - a message that arrives twice, damaged, at a node that it was not meant for, or that nobody sent;
  *   - messages from one node to one node that overtake each other;
  *   - an operation that is answered twice, or not at all though its node lives;
- *   - an outcome that is not true: `delivered` and it is not in the stream, `refused` or `failed` and it is (or comes
- *     later); only `unknown` may be either;
+ *   - an outcome that is not true: `delivered` and it is not in the stream, `refused` and it is (or comes later), or `node`
+ *     is not who got it; only `unknown` may be either;
  *   - room in the send window that is not given back, or given back twice.
  * Every message carries who asked for it (its cast's number and its place in it), so nothing is matched by luck. */
 #ifndef P2PS_LAB_LEDGER_H
@@ -21,10 +21,11 @@
 #define LEDGER_COUNT_MAX 64u
 
 enum ledger_kind { LEDGER_CAST, LEDGER_FLUSH, LEDGER_REQUEST };
-enum ledger_outcome { OUTCOME_NONE, OUTCOME_DELIVERED, OUTCOME_REFUSED, OUTCOME_UNKNOWN, OUTCOME_FAILED };
+enum ledger_outcome { OUTCOME_NONE, OUTCOME_DELIVERED, OUTCOME_REFUSED, OUTCOME_UNKNOWN };
 
 struct ledger_target { /* one line of an answer */
 	uint64_t target;   /* node id or key */
+	uint64_t node;     /* who has it, as told; 0: not told */
 	enum ledger_outcome outcome;
 };
 
@@ -62,7 +63,7 @@ struct ledger {
 	struct ledger_entry **v;
 	uint32_t count, cap, open;
 	struct map order, window;
-	uint64_t delivered, outcomes[5], unknown_arrived;
+	uint64_t delivered, outcomes[4], unknown_arrived;
 };
 
 void ledger_init(struct ledger *l, struct pool *p, void (*fail)(void *ctx, const char *text), void *ctx);

@@ -66,7 +66,7 @@ static void arrive(const struct ledger_entry *e, uint32_t entry, unsigned node) 
 
 static void told(const struct ledger_entry *e, uint64_t target, enum ledger_outcome o)
 {
-	struct ledger_target t = {target, o};
+	struct ledger_target t = {.target = target, .outcome = o};
 	ledger_end(&l, 3000, 1, 1, e->tag, 0, &t, 1);
 	ledger_settled(&l, 1, 1, e->count, e->count * 44);
 }
@@ -94,6 +94,21 @@ static void test_all_is_well(void **state)
 	expect(NULL);
 	assert_int_equal(l.open, 0);
 	assert_int_equal(l.unknown_arrived, 1);
+}
+
+static void test_who_has_it(void **state)
+{
+	struct ledger_entry *e = ask(CAST_KEY, 7, 1);
+	struct ledger_target t = {.target = 7, .node = 103, .outcome = OUTCOME_DELIVERED};
+	(void)state;
+	arrive_as(e, 0, 3, 1, 7, 0);
+	ledger_end(&l, 3000, 1, 1, e->tag, 0, &t, 1);
+	expect(NULL);
+	e = ask(CAST_KEY, 8, 1);
+	arrive_as(e, 0, 3, 1, 8, 0);
+	t = (struct ledger_target){.target = 8, .node = 104, .outcome = OUTCOME_DELIVERED};
+	ledger_end(&l, 3000, 1, 1, e->tag, 0, &t, 1);
+	expect("who has not got it");
 }
 
 static void test_double_delivery(void **state)
@@ -191,7 +206,7 @@ static void test_gone_with_its_process(void **state)
 static void test_room_not_given_back(void **state)
 {
 	struct ledger_entry *e = ask(CAST_NODE, 102, 1);
-	struct ledger_target t = {102, OUTCOME_UNKNOWN};
+	struct ledger_target t = {.target = 102, .outcome = OUTCOME_UNKNOWN};
 	ledger_end(&l, 3000, 1, 1, e->tag, 0, &t, 1);
 	ledger_close(&l);
 	expect("never gave back");
@@ -208,7 +223,7 @@ static void test_room_given_back_twice(void **state)
 #define T(f) cmocka_unit_test_setup_teardown(f, begin, end)
 int main(void)
 {
-	const struct CMUnitTest tests[] = {T(test_all_is_well), T(test_double_delivery), T(test_two_receivers_of_a_key),
+	const struct CMUnitTest tests[] = {T(test_all_is_well), T(test_who_has_it), T(test_double_delivery), T(test_two_receivers_of_a_key),
 		T(test_wrong_receiver), T(test_damage), T(test_nobody_sent_it), T(test_overtaking), T(test_false_delivered),
 		T(test_false_refused), T(test_answered_twice), T(test_lost_operation), T(test_gone_with_its_process),
 		T(test_room_not_given_back), T(test_room_given_back_twice)};

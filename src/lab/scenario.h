@@ -67,7 +67,7 @@ struct scenario_result {
 	bool failed;
 	char why[512];
 	uint64_t hash, simulated_us, steps, frames, casts, requests, delivered, lookups, hops_max, heal_us, forced;
-	uint64_t outcomes[5];
+	uint64_t outcomes[4];
 	uint64_t fired[SCENARIO_FAULTS];
 	uint64_t bytes_mean, bytes_max, idle_milli, idle_worst; /* memory per node; control frames per node and 1000 s when idle: on average, of the busiest */
 	bool dead; /* no member was left: liveness was not judged */

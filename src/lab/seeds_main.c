@@ -41,7 +41,7 @@ struct shared {
 	_Atomic uint64_t now[JOBS_MAX]; /* place + 1 of the run that each worker is at; 0: none */
 };
 struct totals {
-	uint64_t passed, failed, dead, forced, fired[SCENARIO_FAULTS], outcomes[5], simulated_us, frames, steps, casts, requests, delivered, lookups,
+	uint64_t passed, failed, dead, forced, fired[SCENARIO_FAULTS], outcomes[4], simulated_us, frames, steps, casts, requests, delivered, lookups,
 		hops_max, heal_max_us, bytes_max, bytes_mean, idle_max_milli, idle_worst;
 };
 
@@ -132,7 +132,7 @@ static void add_up(struct totals *t, const struct scenario_result *r)
 	t->lookups += r->lookups;
 	for (unsigned i = 0; i < SCENARIO_FAULTS; i++)
 		t->fired[i] += r->fired[i];
-	for (unsigned i = 0; i < 5; i++)
+	for (unsigned i = 0; i < 4; i++)
 		t->outcomes[i] += r->outcomes[i];
 	max_in(&t->hops_max, r->hops_max);
 	max_in(&t->heal_max_us, r->heal_us);
@@ -171,9 +171,9 @@ static void summary(const struct totals *t, uint64_t ms)
 	ms = ms ? ms : 1;
 	printf("simulated %" PRIu64 " s in %" PRIu64 ".%" PRIu64 " s; %" PRIu64 " steps, %" PRIu64 " frames, %" PRIu64 " frames a second of real time\n",
 		t->simulated_us / WORLD_SECOND, ms / 1000, ms % 1000 / 100, t->steps, t->frames, t->frames * 1000 / ms);
-	printf("casts %" PRIu64 ", messages delivered %" PRIu64 ", outcomes: delivered %" PRIu64 " refused %" PRIu64 " unknown %" PRIu64 " failed %" PRIu64
+	printf("casts %" PRIu64 ", messages delivered %" PRIu64 ", outcomes: delivered %" PRIu64 " refused %" PRIu64 " unknown %" PRIu64
 	       "; requests %" PRIu64 "\n",
-		t->casts, t->delivered, t->outcomes[1], t->outcomes[2], t->outcomes[3], t->outcomes[4], t->requests);
+		t->casts, t->delivered, t->outcomes[1], t->outcomes[2], t->outcomes[3], t->requests);
 	printf("look-ups %" PRIu64 ", most hops %" PRIu64 "; slowest heal %" PRIu64 ".%" PRIu64 " s; ranges forced %" PRIu64
 	       "; networks without any member left %" PRIu64 "\n",
 		t->lookups, t->hops_max, t->heal_max_us / WORLD_SECOND, t->heal_max_us % WORLD_SECOND / 100000, t->forced, t->dead);

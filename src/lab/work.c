@@ -237,8 +237,8 @@ void work_settled(void *ctx, unsigned node, uint32_t messages, uint64_t bytes)
 static enum ledger_outcome outcome_of(struct run *r, const struct value *line)
 {
 	const char *o = value_text(line, "outcome", "");
-	static const char *const names[] = {"", "delivered", "refused", "unknown", "failed"};
-	for (unsigned i = 1; i < 5; i++)
+	static const char *const names[] = {"", "delivered", "refused", "unknown"};
+	for (unsigned i = 1; i < 4; i++)
 		if (strcmp(o, names[i]) == 0)
 			return (enum ledger_outcome)i;
 	world_fail(r->w, "an outcome is called \"%s\"", o);
@@ -250,7 +250,7 @@ static uint32_t outcomes_take(struct run *r, const struct value *result, struct 
 	const struct value *list = result ? value_get(result, "outcomes") : NULL;
 	uint32_t n = 0;
 	for (const struct value *v = list ? list->list.first : NULL; v && n < LEDGER_LIST_MAX; v = v->next, n++)
-		t[n] = (struct ledger_target){value_id(v, "target", 0), outcome_of(r, v)};
+		t[n] = (struct ledger_target){value_id(v, "target", 0), value_id(v, "node", 0), outcome_of(r, v)};
 	return n;
 }
 

@@ -35,8 +35,12 @@ def test_five_nodes_every_way_to_send(net):
     check((m["data"], m["src"], m["dst"], m["kind"], m["responsible"], m["content_type"]) ==
           ("hello b", a.id, b.id, "send", False, "text/plain"), f"message: {m}")
     owner = by_id[str(owner_of(42, ids))]
-    before = len(owner.messages())
-    nodes[1].run("send", "--key", 42, data=b"\x00\xff binary")
+    r = nodes[1].run("send", "--key", 42, data=b"\x00\xff binary").json
+    check((r["outcomes"][0]["target"], r["outcomes"][0]["node"], r["delivered"]) == ("42", owner.id, 1), f"who got it: {r}")
+    r = nodes[1].run("send", "--name", "some name", "named").json
+    named = by_id[r["outcomes"][0]["node"]]
+    check(any(m.get("data") == "named" for m in named.messages()), f"the outcome names another node: {r}")
+    before = next(m["seq"] for m in owner.messages() if "data_base64" in m) - 1
     m = owner.messages(since=before, count=1)[0]
     check(base64.b64decode(m["data_base64"]) == b"\x00\xff binary" and m["responsible"], f"message: {m}")
     targets = [nodes[1], nodes[4], nodes[0]]
@@ -289,6 +293,8 @@ def test_odd_command_lines(net):
     n = net.node()
     n.create("--id", 1)
     r = n.run("multicast", ",".join(str(10**18 + i) for i in range(3000)), "x", ok=False)
+    check((r.json["delivered"], r.json["refused"], r.json["unknown"]) == (0, 3000, 0) and
+          {o["outcome"] for o in r.json["outcomes"]} == {"refused"}, f"counts and names do not agree: {r.out[:200]}")
     check(r.code == 18 and len(r.json["outcomes"]) == 3000, f"3000 unknown ids: {r.code} {r.out[:200]}")
     shown = n.run("multicast", "1,5", "x", ok=False, as_json=False).out
     check("ENO_NODE" in shown, f"the second row's error is not shown: {shown}")
