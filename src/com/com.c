@@ -197,6 +197,17 @@ struct peer *com_find(const struct com *c, uint64_t id)
 	return m && mate_known(m) ? &m->p : NULL;
 }
 
+bool com_key_of(const struct com *c, uint64_t id, uint8_t key[32])
+{
+	const struct mate *m = id && id == c->self.id ? NULL : mate_find(c, id);
+	bool known = m ? m->p.state == PEER_UP : id && id == c->self.id;
+	if (known)
+		memcpy(key, m ? m->p.c.key : c->self.key, 32);
+	return known;
+}
+
+bool com_peer_certified(const struct com *c, const struct peer *p) { return c->have_net && !c->net.open && p->state == PEER_UP; }
+
 bool com_next_peer(const struct com *c, uint32_t *i, struct peer **p)
 {
 	while (*i < c->mates_n) {

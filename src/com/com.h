@@ -162,6 +162,10 @@ void com_close_peer(struct com *c, struct peer *p, int err); /* cut now; peer_do
 bool com_next_peer(const struct com *c, uint32_t *i, struct peer **p);
 /* Asks an up peer for a sign of life; hook pong. One at a time: a new one replaces the former. 0 or P2PS_EUNREACHABLE. */
 int com_ping(struct com *c, struct peer *p, uint64_t nonce);
+/* Is this peer's membership certified? In a private network every peer is that is up; in an open network nobody is. */
+bool com_peer_certified(const struct com *c, const struct peer *p);
+/* The device key that is known to belong to this id: our own, or of a peer that is or was connected. See core/trust.h. */
+bool com_key_of(const struct com *c, uint64_t id, uint8_t key[32]);
 struct com_link_view {
 	enum link_kind kind;
 	bool inbound, held, wanted; /* by us; by the peer */
