@@ -56,6 +56,7 @@ void ring_reset(struct ring *r)
 	r->acked = r->own_settled = r->list_known = 0;
 	r->passed_us = r->own_us = 0;
 	r->joined_from = 0;
+	r->left_life = (struct ring_life){0};
 }
 
 void ring_free(struct ring *r)

@@ -123,6 +123,8 @@ unsigned ring_records_sound(const struct ring *r, const struct ring_record *v, u
 		uint64_t back = ids_cw(rec->who->id, ring_self(r), r->cfg.mask);
 		if (rec->who->id != want || want == ring_self(r) || back <= at || !record_sound(r, rec))
 			break;
+		if (good && v[good - 1].left.life && rec->life && ring_life_cmp(v[good - 1].left, ring_record_life(rec)))
+			break; /* of another membership than the one that is meant */
 		at = back;
 		want = ring_record_next(rec);
 	}

@@ -97,6 +97,7 @@ struct ring {
 	 * already (R-LOG-8), though we own no more than (lo, self] */
 	uint64_t lo;
 	const struct contact *left; /* NULL when alone or not known */
+	struct ring_life left_life; /* which membership of it, as far as the log does not say */
 	struct ring_record log[RING_RECORDS_MAX]; /* f of them; one more while a joiner has not confirmed */
 	uint64_t settled[RING_RECORDS_MAX]; /* the version of log[i] that is where it has to be */
 	unsigned log_n;
@@ -208,6 +209,17 @@ void ring_refuse(struct ring *r, const struct contact *to, const struct ring_mes
 uint64_t ring_life_next(const struct ring *r);
 void ring_reset(struct ring *r); /* drops the membership; state OUT */
 struct epoch ring_epoch_new(struct ring *r);
+
+static inline struct ring_life ring_record_life(const struct ring_record *rec)
+{
+	return (struct ring_life){rec->who->incarnation, rec->life};
+}
+
+/* Which membership of our left neighbour we mean. */
+static inline struct ring_life ring_left_life(const struct ring *r)
+{
+	return r->log_n ? ring_record_life(&r->log[0]) : r->left_life;
+}
 
 /* The id of the left neighbour: our bound, or what it is going to be. */
 static inline uint64_t ring_left_id(const struct ring *r)

@@ -264,8 +264,10 @@ static void send_grant(struct ring *r, const struct ring_record *records, unsign
 /* R-JOIN-1: it may not have had the first. What it may count its lease from and our grant_end stay as they were. */
 static void resend_grant(struct ring *r)
 {
-	struct ring_record own = {.who = r->self, .life = r->life, .lo = r->change.who->id, .epoch = r->epoch};
-	if (r->change.old == ring_self(r))
+	const struct ring_change *c = &r->change;
+	struct ring_record own = {.who = r->self, .life = r->life, .lo = c->who->id, .epoch = r->epoch,
+		.left = {c->who->incarnation, c->nonce}};
+	if (c->old == ring_self(r))
 		send_grant(r, &own, 1);
 	else
 		send_grant(r, r->log + 1, r->log_n - 1);
@@ -277,7 +279,7 @@ static void join_at_bound(struct ring *r, const struct contact *q, const struct 
 	struct ring_change *c = &r->change;
 	const struct contact *at = r->log_n ? r->log[0].who : r->left;
 	bool known = at != NULL, same = known && !memcmp(at->key, q->key, sizeof q->key);
-	uint64_t life = r->log_n ? r->log[0].life : UINT64_MAX;
+	uint64_t life = r->log_n ? r->log[0].life : r->left_life.life ? r->left_life.life : UINT64_MAX;
 	if (!same) {
 		bool doubt = !known || r->left_lost || r->now >= r->grant_end;
 		refuse_join(r, q, m->nonce, doubt ? RING_WHY_BUSY : RING_WHY_TAKEN, NULL, r->lease / 6);
@@ -433,7 +435,9 @@ void ring_grant(struct ring *r)
 	struct ring_record log[RING_RECORDS_MAX + 1], held[RING_RECORDS_MAX];
 	unsigned n = 0;
 	bool alone = ring_alone(r);
-	log[0] = (struct ring_record){.who = c->who, .life = c->nonce, .lo = r->lo, .epoch = r->epoch};
+	log[0] = (struct ring_record){.who = c->who, .life = c->nonce, .lo = r->lo, .epoch = r->epoch, .left = ring_left_life(r)};
+	if (alone)
+		log[0].left = (struct ring_life){r->self->incarnation, r->life};
 	memcpy(log + 1, r->log, r->log_n * sizeof *log);
 	if (!ring_records_put(r, held, &n, log, r->log_n + 1)) {
 		ring_join_abort(r);

@@ -150,6 +150,16 @@ static void note_asker(struct ring *r, const struct contact *from)
 			r->asker_us = r->now;
 }
 
+/* R-EPOCH: our bound was moved to this neighbour by force. Perhaps somebody else has taken it over long ago; so it gets a
+ * lease only in an epoch that it follows into, and draws anew there. */
+static void left_apart(struct ring *r, const struct ring_message *m)
+{
+	if (ring_left_life(r).life || m->epoch.counter < r->epoch.counter)
+		return;
+	r->epoch = ring_epoch_new(r);
+	ring_log_changed(r, true);
+}
+
 void ring_on_lease(struct ring *r, const struct contact *from, const struct ring_message *m)
 {
 	const struct contact *hint;
@@ -159,6 +169,7 @@ void ring_on_lease(struct ring *r, const struct contact *from, const struct ring
 		note_asker(r, from);
 	if (!why) {
 		r->left_lost = false;
+		left_apart(r, m);
 		if (ring_serving(r)) {
 			ring_join_confirmed(r);
 			if (m->record_n)
@@ -308,7 +319,7 @@ void ring_on_refuse(struct ring *r, const struct contact *from, const struct rin
 void ring_tell_left(struct ring *r, uint64_t instead_of, uint64_t its_life)
 {
 	struct ring_message m = {.kind = RING_NEW_SUCC, .id = instead_of, .version = its_life,
-		.nonce = r->log_n ? r->log[0].life : 0};
+		.nonce = ring_left_life(r).life};
 	if (r->left)
 		ring_send_left(r, &m);
 }

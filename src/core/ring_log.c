@@ -18,10 +18,13 @@
 static struct ring_record own_record(const struct ring *r)
 {
 	const struct ring_change *c = &r->change;
-	struct ring_record rec = {.who = r->self, .life = r->life, .lo = r->lo, .version = r->version, .epoch = r->epoch};
+	struct ring_record rec = {.who = r->self, .life = r->life, .lo = r->lo, .version = r->version, .epoch = r->epoch,
+		.left = ring_left_life(r)};
 	if (c->kind == RING_INTENT_JOIN && !c->counting && !(c->granted && c->old == ring_self(r))) {
 		/* granted or not, until the joiner has confirmed: R-JOIN-4 */
 		rec.lo = c->granted ? c->old : r->lo;
+		if (c->granted)
+			rec.left = r->log_n ? r->log[0].left : (struct ring_life){0};
 		rec.intent = RING_INTENT_JOIN;
 		rec.joiner = c->who;
 		rec.joiner_nonce = c->nonce;
@@ -101,8 +104,9 @@ enum ring_why ring_left_check(struct ring *r, const struct contact *from, uint64
 	if (from->id == ring_left_id(r) && from->id != ring_self(r)) {
 		if (r->ask.who)
 			return RING_WHY_BUSY;
-		if (r->log_n && r->log[0].life && life && r->log[0].life != life)
-			return life > r->log[0].life ? RING_WHY_RECLAIMED : RING_WHY_BUSY;
+		struct ring_life known = ring_left_life(r), its = {from->incarnation, life};
+		if (known.life && life && ring_life_cmp(its, known))
+			return ring_life_cmp(its, known) > 0 ? RING_WHY_RECLAIMED : RING_WHY_BUSY;
 		return RING_WHY_NONE;
 	}
 	if (from->id == r->lo && !ring_alone(r)) /* R-CRASH-6: being taken over */
@@ -131,8 +135,9 @@ void ring_log_take(struct ring *r, const struct ring_message *m)
 	if (!n)
 		return;
 	const struct ring_record *new = &m->records[0];
-	bool known = had && r->log[0].life;
-	if (known && (new->life < r->log[0].life || (new->life == r->log[0].life && m->serial < r->left_serial)))
+	struct ring_life known = ring_left_life(r);
+	int newer = ring_life_cmp(ring_record_life(new), known);
+	if (known.life && (newer < 0 || (!newer && m->serial < r->left_serial)))
 		return;
 	uint64_t settled[RING_RECORDS_MAX] = {0};
 	bool changed = n != had && (n < had ? n : had) + 1 < r->faults;
@@ -149,8 +154,9 @@ void ring_log_take(struct ring *r, const struct ring_message *m)
 	r->change.used = r->change.kind == RING_INTENT_EXTEND;
 	ring_put(r, &r->left, r->log[0].who);
 	ring_preds_set(r, m->pred, m->pred_n);
-	if (changed)
-		ring_log_changed(r, false);
+	bool met = newer && !(r->change.kind == RING_INTENT_JOIN && r->change.granted); /* our own record tells who it is */
+	if (changed || met)
+		ring_log_changed(r, met);
 	settle_rest(r);
 	r->ack_due = true;
 }

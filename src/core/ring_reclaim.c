@@ -29,6 +29,9 @@ void ring_extend(struct ring *r, enum ring_cause cause, uint64_t bound, const st
 	struct ring_record gone[RING_RECORDS_MAX];
 	unsigned gone_n = open ? c->gone_n : 0;
 	memcpy(gone, c->gone, gone_n * sizeof *gone);
+	/* Whose bound it is was told by the one between, also when its record is not here: f = 1. */
+	bool told = r->log_n && ring_record_next(&r->log[0]) == bound && cause != CAUSE_FORCE;
+	struct ring_life left_life = told ? r->log[0].left : (struct ring_life){0};
 	if (r->log_n && gone_n < RING_RECORDS_MAX) { /* moves with its references */
 		gone[gone_n++] = r->log[0];
 		memmove(r->log, r->log + 1, --r->log_n * sizeof *r->log);
@@ -48,6 +51,7 @@ void ring_extend(struct ring *r, enum ring_cause cause, uint64_t bound, const st
 	ring_records_clear(r, r->log, &r->log_n);
 	memcpy(r->log, new, new_n * sizeof *new);
 	r->log_n = new_n;
+	r->left_life = left_life;
 	uint64_t had = r->left ? r->left->id : r->lo, had_life = gone_n ? gone[gone_n - 1].life : 0;
 	ring_drop(r, r->left);
 	r->left = next;
@@ -87,6 +91,7 @@ static void extend_abort(struct ring *r)
 	ring_records_clear(r, r->log, &r->log_n);
 	memcpy(r->log, new, keep * sizeof *new);
 	r->log_n = keep;
+	r->left_life = (struct ring_life){0};
 	ring_change_clear(r);
 	ring_put(r, &r->left, keep ? r->log[0].who : NULL);
 	memset(r->settled, 0, sizeof r->settled);

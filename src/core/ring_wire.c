@@ -51,6 +51,8 @@ static void pack_records(struct packed *k, Wire__RingMessage *w, const struct ri
 		to->joiner = pack_contact(&k->record_joiner[i], from->joiner);
 		to->joiner_nonce = from->joiner_nonce;
 		to->bound = from->bound;
+		to->left_incarnation = from->left.incarnation;
+		to->left_life = from->left.life;
 		w->n_records = i + 1;
 	}
 	w->records = k->record_p;
@@ -151,6 +153,7 @@ static bool take_record(struct ring_record *to, struct arena *a, const Wire__Rin
 	to->intent = (enum ring_intent)w->intent;
 	to->joiner_nonce = w->joiner_nonce;
 	to->bound = w->bound;
+	to->left = (struct ring_life){w->left_incarnation, w->left_life};
 	return true;
 }
 

@@ -47,6 +47,17 @@ enum ring_why {
 
 enum ring_intent { RING_INTENT_NONE, RING_INTENT_JOIN, RING_INTENT_EXTEND };
 
+/* One membership of a device; life 0: not known. Later ones are greater. */
+struct ring_life {
+	uint64_t incarnation, life;
+};
+static inline int ring_life_cmp(struct ring_life a, struct ring_life b)
+{
+	if (a.incarnation != b.incarnation)
+		return a.incarnation < b.incarnation ? -1 : 1;
+	return a.life < b.life ? -1 : a.life > b.life;
+}
+
 /* What right neighbours remember of a node: it owns (lo, who], and perhaps is about to change that. */
 struct ring_record {
 	const struct contact *who;
@@ -57,6 +68,7 @@ struct ring_record {
 	const struct contact *joiner; /* JOIN: who may own (lo, joiner] already */
 	uint64_t joiner_nonce;
 	uint64_t bound;               /* EXTEND: it may own (bound, who] already */
+	struct ring_life left;        /* who stands at lo (EXTEND: at bound) */
 };
 
 /* Whose record comes next in a log: what it owns ends there, or is about to. */

@@ -158,8 +158,9 @@ class Peer:
                                                "life": self.life, **fields}))
 
     def records(self):
+        left = self.grant["records"][0]
         return [{"who": self.contact(), "life": self.life, "lo": self.their_id, "version": 1, "epoch_counter": self.epoch[0],
-                 "epoch_random": self.epoch[1]}]
+                 "epoch_random": self.epoch[1], "left_incarnation": left["who"]["incarnation"], "left_life": left["life"]}]
 
     def join(self):
         self.life, self.epoch = self.incarnation, (0, 0)

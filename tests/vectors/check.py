@@ -68,7 +68,7 @@ SCHEMA = {
     "SignedDocument": {1: ("document", "bytes"), 2: ("signature", "bytes")},
     "RingRecord": {1: ("who", "Contact"), 2: ("life", "uint64"), 3: ("lo", "fixed64"), 4: ("version", "uint64"),
                    5: ("epoch_counter", "uint64"), 6: ("epoch_random", "fixed64"), 7: ("intent", "uint32"), 8: ("joiner", "Contact"),
-                   9: ("joiner_nonce", "uint64"), 10: ("bound", "fixed64")},
+                   9: ("joiner_nonce", "uint64"), 10: ("bound", "fixed64"), 11: ("left_incarnation", "fixed64"), 12: ("left_life", "uint64")},
     "RingSettled": {1: ("id", "fixed64"), 2: ("version", "uint64")},
     "RingMessage": {1: ("kind", "enum"), 2: ("epoch_counter", "uint64"), 3: ("epoch_random", "fixed64"), 4: ("life", "uint64"),
                     5: ("nonce", "uint64"), 6: ("seq", "uint64"), 7: ("serial", "uint64"), 8: ("lo", "fixed64"), 9: ("id", "fixed64"),
@@ -390,7 +390,7 @@ def record(m):
            "epoch": [str(m["epoch_counter"]), str(m["epoch_random"])], "intent": m["intent"]}
     if m["joiner"]:
         out["joiner"] = ring_contact(m["joiner"])
-    for name in ("joiner_nonce", "bound"):
+    for name in ("joiner_nonce", "bound", "left_incarnation", "left_life"):
         if m[name]:
             out[name] = str(m[name])
     return out

@@ -174,6 +174,8 @@ static json_t *record_json(const struct ring_record *r)
 	put_contact(o, "joiner", r->joiner);
 	some_id(o, "joiner_nonce", r->joiner_nonce);
 	some_id(o, "bound", r->bound);
+	some_id(o, "left_incarnation", r->left.incarnation);
+	some_id(o, "left_life", r->left.life);
 	return o;
 }
 

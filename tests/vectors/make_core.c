@@ -22,7 +22,7 @@ static void add_ring(json_t *v, const char *name, struct ring_message m)
 static void ring_membership(json_t *v, const struct contact *a, const struct contact *b, const struct contact *c)
 {
 	const struct contact *succ[] = {c, a}, *pred[] = {a};
-	struct ring_record log[] = {{.who = b, .life = 77, .lo = a->id, .version = 12, .epoch = {2, 99}},
+	struct ring_record log[] = {{.who = b, .life = 77, .lo = a->id, .version = 12, .epoch = {2, 99}, .left = {a->incarnation, 70}},
 				    {.who = a, .life = 70, .lo = c->id, .version = 3, .epoch = {2, 99}}};
 	struct ring_record join = {.who = b, .life = 77, .lo = a->id, .version = 13, .epoch = {2, 99}, .intent = RING_INTENT_JOIN,
 				   .joiner = c, .joiner_nonce = 123456789};
