@@ -91,7 +91,9 @@ typedef struct p2ps_value p2ps_value;     /* a tree of numbers, texts, lists and
 	X(ECLOSED, -27, 30, "closed")                                                            \
 	X(EAGAIN, -28, 31, "nothing there yet")                                                  \
 	X(ENOT_RESPONSIBLE, -29, 32, "the node is not responsible for the key (any more)")       \
-	X(EUNSUPPORTED, -30, 33, "not supported here")
+	X(EUNSUPPORTED, -30, 33, "not supported here")                                           \
+	X(ECONFLICT, -31, 34, "another version is there")                                        \
+	X(EFULL, -32, 35, "its limit is reached")
 
 enum p2ps_error {
 	P2PS_OK = 0,

@@ -7,6 +7,7 @@
 
 #include "com/com.h"
 #include "core/node.h"
+#include "core/records.h"
 
 struct service {
 	uint8_t number;            /* on the wire; 1..254, from src/services/all.c */

@@ -85,6 +85,8 @@ static unsigned status_of(int err)
 	case P2PS_ENO_NODE:
 	case P2PS_ENOT_FOUND: return 404;
 	case P2PS_EEXISTS:
+	case P2PS_ECONFLICT:
+	case P2PS_EFULL:
 	case P2PS_EID_TAKEN: return 409;
 	case P2PS_ETOO_LARGE: return 413;
 	case P2PS_EBUSY:
