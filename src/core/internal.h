@@ -36,6 +36,8 @@ struct node {
 	uint64_t stream_bytes;
 	/* casts in flight */
 	uint64_t cast_bytes;
+	uint64_t peers_us;      /* peers.c: latencies were last measured anew */
+	struct peers_wait *peers_waits;
 	struct node_request *requests;
 	struct merge *merge;    /* merge.c: other rings of this network */
 	struct node_life *life; /* node.c: start, join, stop */
@@ -150,6 +152,10 @@ void node_request_forget(struct node *n, struct node_request *rq); /* somebody e
 struct ring *node_make_ring(struct node *n);
 /* A fresh tag for an io request of this service; 0: the core's own. */
 uint64_t node_io_tag(struct node *n, uint8_t number);
+
+/* ---- peers.c ---- */
+void peers_look(struct node *n, bool all); /* some link was measured, or is gone: who can be answered now? all: everybody */
+uint64_t peers_deadline(const struct node *n);
 
 /* ---- services.c ---- */
 bool services_start(struct node *n); /* false: no memory */

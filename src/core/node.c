@@ -92,6 +92,13 @@ static void node_on_peer_down(void *ctx, struct peer *p, int err)
 	services_peer(n, p, false);
 	if (err)
 		ring_lost(n->ring, p->c.id, err == P2PS_EUNREACHABLE);
+	peers_look(n, false);
+}
+
+static void node_on_pong(void *ctx, struct peer *p, uint64_t nonce, uint64_t rtt_us)
+{
+	(void)p, (void)nonce, (void)rtt_us;
+	peers_look(ctx, false);
 }
 
 static void node_on_room(void *ctx, struct peer *p)
@@ -175,7 +182,7 @@ static bool node_modules(struct node *n)
 	}
 	struct com_config cc = {.pool = n->pool, .crypto = n->crypto, .rng = &n->rng,
 				.hooks = {.ctx = n, .peer_up = node_on_peer_up, .peer_down = node_on_peer_down,
-					  .frame = node_on_frame, .room = node_on_room, .dialled = node_on_dialled, .bulk_down = node_on_bulk_down,
+					  .frame = node_on_frame, .room = node_on_room, .dialled = node_on_dialled, .bulk_down = node_on_bulk_down, .pong = node_on_pong,
 					  .self_changed = node_on_self},
 				.network = n->have_net ? &n->net : NULL, .incarnation = cfg->incarnation,
 				.zone = cfg->zone ? cfg->zone : ""};
@@ -313,6 +320,8 @@ static void node_timer(struct node *n)
 		return; /* it is followed up, and told, before anybody acts on it: the rest is due at once again */
 	if (life_deadline(n) <= now)
 		life_timer(n);
+	if (peers_deadline(n) <= now)
+		peers_look(n, false);
 	if (!n->ring || n->life->phase == LIFE_OVER)
 		return;
 	if (merge_deadline(n) <= now)
@@ -430,6 +439,7 @@ uint64_t node_deadline(const struct node *n)
 			at = d_;     \
 	} while (0)
 	SOONER(life_deadline(n));
+	SOONER(peers_deadline(n));
 	if (n->ring) {
 		SOONER(ring_deadline(n->ring));
 		SOONER(merge_deadline(n));

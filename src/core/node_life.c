@@ -117,6 +117,7 @@ static void life_over(struct node *n, int err, const char *text)
 		services_stop(n);
 		lookup_end_all(n, P2PS_ECLOSED);
 	}
+	peers_look(n, true);
 	while (n->requests)
 		node_reply(n, n->requests, P2PS_ECLOSED, NULL, NULL);
 	l->stop_err = err;

@@ -124,7 +124,7 @@ static void run_add_points(struct arena *a, struct value *to, const char *addrs)
 		value_add_text(a, list, NULL, arena_printf(a, "%.*s", (int)len, point));
 }
 
-static const char *run_first_point(struct arena *a, const char *addrs)
+const char *run_first_point(struct arena *a, const char *addrs)
 {
 	const char *point;
 	size_t len = contact_next(&addrs, &point);
@@ -188,65 +188,6 @@ void node_run_status(struct node *n, struct node_request *rq, const struct value
 	if (n->have_net)
 		value_add_text(a, v, "table", n->net.table);
 	node_reply(n, rq, 0, NULL, v);
-}
-
-static void run_add_why(struct arena *a, struct value *to, const struct peer *p, bool wanted)
-{
-	struct value *why = value_add_list(a, to, "why");
-	bool held = false;
-	for (int r = 0; r < COM_REASONS; r++)
-		if (p->held[r]) {
-			value_add_text(a, why, NULL, com_reason_name((enum com_reason)r));
-			held = true;
-		}
-	if (!held)
-		value_add_text(a, why, NULL, wanted ? "wanted by the peer" : "idle: closed soon");
-}
-
-static void run_table(struct node *n, struct node_request *rq)
-{
-	struct arena *a = n->out->arena;
-	struct value *list = value_list(a);
-	for (uint32_t i = 0; n->table && i < n->table->len; i++) {
-		const struct finger *f = &n->table->v[i];
-		struct value *v = value_add_record(a, list, NULL);
-		value_add_int(a, v, "index", i);
-		value_add_id(a, v, "point", f->point);
-		value_add_id(a, v, "id", f->who ? f->who : f->state == FINGER_SET ? node_id(n) : 0);
-	}
-	node_reply(n, rq, 0, NULL, list);
-}
-
-void node_run_peers(struct node *n, struct node_request *rq, const struct value *args)
-{
-	static const char *const states[] = {"down", "connecting", "up"};
-	struct arena *a = n->out->arena;
-	struct peer *p;
-	if (value_bool(args, "table", false)) {
-		run_table(n, rq);
-		return;
-	}
-	struct value *list = value_list(a);
-	for (uint32_t i = 0; com_next_peer(n->com, &i, &p);) {
-		struct value *v = value_add_record(a, list, NULL);
-		struct com_link_view link = {0};
-		bool linked = com_link_view(n->com, p, LINK_CONTROL, &link);
-		value_add_id(a, v, "id", p->c.id);
-		value_add_text(a, v, "state", states[p->state]);
-		value_add_text(a, v, "direction", p->inbound ? "in" : "out");
-		value_add_text(a, v, "kind", linked ? (link.kind == LINK_TCP ? "tcp" : "sim") : NULL);
-		value_add_int(a, v, "rtt_us", p->srtt_us);
-		value_add_int(a, v, "bytes_in", (int64_t)p->bytes_in);
-		value_add_int(a, v, "bytes_out", (int64_t)p->bytes_out);
-		value_add_int(a, v, "frames_in", (int64_t)p->frames_in);
-		value_add_int(a, v, "frames_out", (int64_t)p->frames_out);
-		run_add_why(a, v, p, linked && link.wanted);
-		value_add_bool(a, v, "wanted_by_peer", linked && link.wanted);
-		value_add_text(a, v, "access_point", run_first_point(a, p->c.addrs ? p->c.addrs : ""));
-		value_add_text(a, v, "zone", p->c.zone ? p->c.zone : "");
-		value_add_int(a, v, "up_ms", p->state == PEER_UP ? (int64_t)((n->now_us - p->up_since_us) / 1000) : 0);
-	}
-	node_reply(n, rq, 0, NULL, list);
 }
 
 void node_run_stats(struct node *n, struct node_request *rq, const struct value *args)

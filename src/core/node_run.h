@@ -3,6 +3,8 @@
 #define P2PS_CORE_NODE_RUN_H
 #include "core/node.h"
 
+const char *run_first_point(struct arena *a, const char *addrs);
+
 void node_run_leave(struct node *n, struct node_request *rq, const struct value *args);
 void node_run_send(struct node *n, struct node_request *rq, const struct value *args);
 void node_run_multicast(struct node *n, struct node_request *rq, const struct value *args);

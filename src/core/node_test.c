@@ -499,6 +499,8 @@ static void operations(void **state)
 	assert_int_equal(test_world_op(&W, 3, "ping", args, &r), P2PS_ENO_NODE);
 	assert_int_equal(test_world_op(&W, 3, "peers", NULL, &r), 0);
 	assert_int_equal(r->list.count, 3);
+	for (const struct value *v = r->list.first; v; v = v->next) /* links that nobody measured before */
+		assert_int_equal(value_int(v, "rtt_us", 0), 2000);
 	assert_int_equal(test_world_op(&W, 3, "stats", NULL, &r), 0);
 	assert_true(value_int(r, "control_sent", 0) > 0);
 	args = value_record(&a);

@@ -76,6 +76,8 @@ def test_look_ups_are_right_from_everywhere(net):
     check(int(n.run("ping", ids[3]).json["rtt_us"]) > 0, "ping measured nothing")
     peers = n.run("peers").json
     check(peers and all(p["direction"] in ("in", "out") and p["why"] for p in peers), f"peers: {peers}")
+    for m in nodes: # a latency of every link, both of those that were dialled and of those that came
+        wait_for("every link's latency", lambda m=m: all(p["rtt_us"] > 0 for p in m.run("peers").json if p["state"] == "up"), 10)
     stats = n.run("stats").json
     check(stats["lookups"] > 0 and stats["wire_bytes_in"] > 0, f"stats: {stats}")
 
