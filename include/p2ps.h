@@ -93,7 +93,13 @@ typedef struct p2ps_value p2ps_value;     /* a tree of numbers, texts, lists and
 	X(ENOT_RESPONSIBLE, -29, 32, "the node is not responsible for the key (any more)")       \
 	X(EUNSUPPORTED, -30, 33, "not supported here")                                           \
 	X(ECONFLICT, -31, 34, "another version is there")                                        \
-	X(EFULL, -32, 35, "its limit is reached")
+	X(EFULL, -32, 35, "its limit is reached")                                                \
+	X(ENOT_INVITED, -33, 36, "the network is private: an invitation is needed")              \
+	X(EEXPIRED, -34, 37, "expired")                                                          \
+	X(EUSED_UP, -35, 38, "the invitation is used up")                                        \
+	X(EREVOKED, -36, 39, "the membership was revoked")                                       \
+	X(EUNTRUSTED, -37, 40, "not certified by an issuer of this network")                     \
+	X(ENO_ISSUER, -38, 41, "no issuer of the network can be reached now")
 
 enum p2ps_error {
 	P2PS_OK = 0,

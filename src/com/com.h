@@ -50,6 +50,7 @@ void contact_clear(struct pool *p, struct contact *c);
 /* The network's root document: what every member must agree on. Its hash is the network's id. */
 struct network {
 	uint8_t id[32]; /* SHA-256 of the encoded, signed document */
+	uint8_t root_key[32];
 	char name[64];
 	bool open, chosen_ids;
 	unsigned bits;      /* 4..64 */

@@ -69,6 +69,7 @@ int network_make(struct network *net, struct pool *p, const struct crypto *c, co
 	if (!net->document.buf)
 		return P2PS_ENOMEM;
 	c->hash(net->id, net->document.p, net->document.len);
+	memcpy(net->root_key, root_secret + 32, sizeof net->root_key);
 	return 0;
 }
 
@@ -90,6 +91,7 @@ static int document_read(struct network *net, const struct crypto *c, struct are
 		return P2PS_EPROTO;
 	memcpy(net->name, doc->name, strlen(doc->name) + 1);
 	memcpy(net->table, doc->table, strlen(doc->table) + 1);
+	memcpy(net->root_key, doc->root_key.data, sizeof net->root_key);
 	net->open = doc->open;
 	net->chosen_ids = doc->chosen_ids;
 	net->bits = doc->bits;
