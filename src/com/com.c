@@ -54,6 +54,7 @@ static void mate_free(struct com *c, struct mate *m)
 {
 	pending_free(c, m);
 	contact_clear(c->pool, &m->p.c);
+	pool_free(c->pool, m->cert, m->cert_len);
 	pool_free(c->pool, m, sizeof *m);
 }
 
@@ -72,13 +73,14 @@ void com_free(struct com *c)
 	contact_clear(c->pool, &c->self);
 	pool_strfree(c->pool, c->advertised);
 	pool_strfree(c->pool, c->seen);
+	member_free(c);
 	network_clear(&c->net);
 	pool_free(c->pool, c, sizeof *c);
 }
 
 void com_step(struct com *c, uint64_t boot_us, uint64_t wall_ms, struct outbox *out)
 {
-	(void)wall_ms;
+	c->wall_s = wall_ms / 1000;
 	c->now_us = boot_us;
 	c->out = out;
 }
@@ -122,7 +124,7 @@ static void cut_all(struct com *c)
 void com_set_self(struct com *c, uint64_t id, const char *addrs)
 {
 	if (!id)
-		id = c->self.id ? c->self.id : c->have_net ? network_derive_id(&c->net, c->cfg.crypto, c->self.key) : 0;
+		id = c->self.id ? c->self.id : c->have_net && c->net.open ? network_derive_id(&c->net, c->cfg.crypto, c->self.key) : 0;
 	if (c->self.id && c->self.id != id)
 		cut_all(c);
 	c->self.id = id;
@@ -142,7 +144,13 @@ int com_adopt(struct com *c, const struct network *net)
 	network_clear(&c->net);
 	c->net = copy;
 	c->have_net = true;
-	if (!c->self.id)
+	int err = member_adopt(c);
+	if (err) {
+		network_clear(&c->net);
+		c->have_net = false;
+		return err;
+	}
+	if (!c->self.id && c->net.open)
 		c->self.id = network_derive_id(&c->net, c->cfg.crypto, c->self.key);
 	return 0;
 }
@@ -205,8 +213,6 @@ bool com_key_of(const struct com *c, uint64_t id, uint8_t key[32])
 		memcpy(key, m ? m->p.c.key : c->self.key, 32);
 	return known;
 }
-
-bool com_peer_certified(const struct com *c, const struct peer *p) { return c->have_net && !c->net.open && p->state == PEER_UP; }
 
 bool com_next_peer(const struct com *c, uint32_t *i, struct peer **p)
 {

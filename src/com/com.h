@@ -28,6 +28,7 @@
 #define COM_WIRE_LOW 1u  /* lowest and highest wire version spoken */
 #define COM_WIRE_HIGH 1u
 #define COM_HELLO_MAX 2048u              /* bytes of a hello frame's body */
+#define COM_WELCOME_MAX 4096u            /* of a welcome's: its sender is accepted, or was chosen by us */
 #define COM_HELLO_TIMEOUT_US 5000000u    /* from link up to an accepted hello */
 #define COM_DIAL_TIMEOUT_US 5000000u
 #define COM_IDLE_US 20000000u            /* a link held by nobody is closed after this */
@@ -82,7 +83,19 @@ struct peer {
 	uint64_t up_since_us, last_heard_us;
 	uint64_t bytes_in, bytes_out, frames_in, frames_out;
 	uint32_t features;        /* what both sides can do */
+	uint64_t roll;            /* digest of its roll, as it said (private networks) */
 	void *user[4];            /* for core's modules: [0] flow, [1] routing, [2] ring, [3] services */
+};
+
+/* Somebody without a certificate that holds, who wants one: with an invitation, or, for a renewal, with the certificate
+ * that has expired. `link` is its name for com_challenge and com_admit. */
+struct com_applicant {
+	uint32_t link;
+	uint8_t key[32];                 /* its device key, proven to us */
+	struct slice invitation, expired; /* the statement, or the certificate; borrowed */
+	uint64_t id;                     /* that it asks for; 0: none */
+	bool proven;                     /* it has answered our challenge: */
+	uint8_t nonce[32], proof[64];
 };
 
 /* What com tells its owner (core). Called inside com_* functions; they may call com_send, com_hold and com_release,
@@ -105,6 +118,11 @@ struct com_hooks {
 	void (*self_changed)(void *ctx); /* com_self() changed: peers told where they see this node */
 	void (*bulk_down)(void *ctx, struct peer *p); /* frames sent on the peer's bulk link may be lost */
 	void (*pong)(void *ctx, struct peer *p, uint64_t nonce, uint64_t rtt_us); /* the answer to com_ping */
+	/* Private networks. First without a proof: an issuer's nonce is wanted (com_challenge); then with it: a certificate
+	 * (com_admit). Either may be answered from within the call, or later, or with com_admit and an error. */
+	void (*apply)(void *ctx, const struct com_applicant *a);
+	void (*certified)(void *ctx); /* com_certificate() is a new one: keep it */
+	void (*roll_grew)(void *ctx); /* by what a peer showed in its hello */
 };
 
 struct com_config {
@@ -113,6 +131,7 @@ struct com_config {
 	struct rng *rng;
 	struct com_hooks hooks;
 	uint8_t key[32];
+	const uint8_t *secret; /* the device key's, 64 bytes; borrowed for com's life; for private networks */
 	const struct network *network; /* NULL in a node that is still to join: it learns it from its access point */
 	uint64_t incarnation;
 	const char *zone;
@@ -167,6 +186,28 @@ int com_ping(struct com *c, struct peer *p, uint64_t nonce);
 bool com_peer_certified(const struct com *c, const struct peer *p);
 /* The device key that is known to belong to this id: our own, or of a peer that is or was connected. See core/trust.h. */
 bool com_key_of(const struct com *c, uint64_t id, uint8_t key[32]);
+
+/* ---- private networks (com_member.c; forms in member.h, the roll in roll.h) ---- */
+struct roll;
+struct member_line;
+struct member_cert;
+struct roll *com_roll(const struct com *c); /* NULL in an open network, or as long as there is none */
+/* Ours; the id becomes the one in it. 0; P2PS_EPROTO; P2PS_EINVAL another device's; P2PS_ENOMEM. */
+int com_set_certificate(struct com *c, struct slice cert);
+struct slice com_certificate(const struct com *c); /* empty: none */
+const struct member_cert *com_membership(const struct com *c); /* what our certificate says; NULL: none */
+int com_set_invitation(struct com *c, const struct member_line *l); /* with which to join */
+struct slice com_peer_certificate(const struct com *c, const struct peer *p); /* empty: none */
+/* A peer's newer certificate. 0, or why it does not hold. */
+int com_peer_renewed(struct com *c, struct peer *p, struct slice cert);
+void com_challenge(struct com *c, uint32_t link, const uint8_t nonce[32]);
+/* The applicant's new chain, itself first; or why not. */
+void com_admit(struct com *c, uint32_t link, int err, const char *text, const struct slice *chain, unsigned len);
+/* Cuts the links of everybody whose certificate does not hold (any more): told by their peer_down. */
+void com_recheck(struct com *c);
+/* Seconds since 1970: the wall clock; while that is plainly wrong (more than ten minutes off what most peers say), theirs. */
+uint64_t com_now_s(const struct com *c);
+bool com_clock_wrong(const struct com *c);
 struct com_link_view {
 	enum link_kind kind;
 	bool inbound, held, wanted; /* by us; by the peer */

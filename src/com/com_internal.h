@@ -3,6 +3,8 @@
 #define P2PS_COM_INTERNAL_H
 #include "com/com.h"
 #include "com/hello.h"
+#include "com/member.h"
+#include "com/roll.h"
 
 #define COM_DIALS_MAX 64u            /* dials under way at once; more wait */
 #define COM_WAITING_MAX 256u         /* inbound links whose hello is not accepted yet */
@@ -39,6 +41,20 @@ struct guest {
 	uint32_t features, wire;
 	bool join, needs_document;
 	enum link_class class;
+	uint64_t roll, time_s;
+	uint8_t *cert; /* private networks */
+	uint16_t cert_len;
+};
+
+/* One who wants to become a member: from its hello to our answer. */
+struct applicant {
+	enum { APPLY_NONCE, APPLY_PROOF, APPLY_CERT } stage; /* what is waited for */
+	bool renewal;
+	uint16_t paper_len;
+	uint8_t nonce[32];
+	uint8_t paper[MEMBER_CERT_MAX > MEMBER_STATEMENT_MAX ? MEMBER_CERT_MAX : MEMBER_STATEMENT_MAX];
+	unsigned given_len;
+	struct slice given[MEMBER_CHAIN_MAX];
 };
 
 struct mate;
@@ -60,6 +76,7 @@ struct link {
 	char *remote;   /* until accepted */
 	struct dial *dial;
 	struct guest *guest;
+	struct applicant *applicant;
 };
 
 struct pending {
@@ -90,7 +107,10 @@ struct mate {
 	struct pending *first, *end;
 	uint32_t pending, pending_bytes;
 	uint64_t ping, ping_at_us;
+	uint8_t *cert; /* private networks: its certificate */
+	uint16_t cert_len;
 };
+#define CLOCK_SAMPLES 9u
 
 struct com {
 	struct com_config cfg;
@@ -108,7 +128,15 @@ struct com {
 	uint32_t dials, waiting, parked, established, failing;
 	uint32_t next_number;
 	bool reap;
-	uint64_t now_us, deadline_us, logged_us;
+	uint64_t now_us, deadline_us, logged_us, wall_s;
+	/* private networks */
+	struct roll *roll;
+	uint8_t *cert;
+	uint16_t cert_len;
+	struct member_cert *membership;
+	struct member_line *line;
+	int64_t clock[CLOCK_SAMPLES]; /* peers' wall clocks less our boot clock, in seconds */
+	uint8_t clocks, clock_at;
 	struct outbox *out;
 	struct com_counters counters;
 };
@@ -143,6 +171,20 @@ void mate_measure(struct mate *m, uint64_t rtt_us);
 void com_seen(struct com *c, const char *observed, bool outbound);
 int com_adopt(struct com *c, const struct network *net);
 
+/* ---- com_member.c: certificates ---- */
+int member_adopt(struct com *c); /* the network is known */
+void member_free(struct com *c);
+void mate_certify(struct com *c, struct mate *m, const uint8_t *cert, size_t len);
+void member_clock(struct com *c, uint64_t peer_s);
+/* Ours and what leads from it to the root key. */
+unsigned member_own_chain(const struct com *c, struct slice out[MEMBER_CHAIN_MAX]);
+void member_applies(struct com *c, struct link *l, const struct hello *h, const struct verdict *v); /* l->guest is there */
+void member_proof_frame(struct com *c, struct link *l, struct slice whole);
+void member_challenged(struct com *c, struct link *l, const struct frame *f); /* on a link that we dialled */
+/* The certificate that came with a welcome. 0, or why it is none, with a sentence. */
+int member_given(struct com *c, const struct welcome *w, const char **text);
+void applicant_free(struct com *c, struct applicant *a);
+
 /* ---- link.c: links ---- */
 void link_event(struct com *c, const struct event *ev);
 struct link *link_dial(struct com *c, const char *address, size_t len, enum link_class class); /* NULL: no memory */
@@ -173,4 +215,6 @@ void link_enter(struct com *c, struct link *l, enum link_state state); /* with t
 void link_drop(struct com *c, struct link *l, int err);
 void link_lost(struct com *c, struct link *l, int err);
 struct link *link_find(const struct com *c, uint32_t number);
+void link_refuse(struct com *c, struct link *l, int err, const char *text, const struct contact *hint);
+struct judge judge_on(const struct com *c, const struct link *l);
 #endif

@@ -60,7 +60,7 @@ struct world {
 	struct arena arena;
 	struct outbox out;
 	struct network net, other_net;
-	uint64_t now_us;
+	uint64_t now_us, wall_ms;
 	struct node node[NODES];
 	struct conn conn[CONNS];
 	unsigned conns;
@@ -377,7 +377,7 @@ static inline struct com_config node_config(struct world *w, int n, const struct
 	return cfg;
 }
 
-static inline void step(struct world *w, int n) { com_step(w->node[n].com, w->now_us, 0, &w->out); }
+static inline void step(struct world *w, int n) { com_step(w->node[n].com, w->now_us, w->wall_ms ? w->wall_ms + w->now_us / 1000 : 0, &w->out); }
 
 static inline void node_start(struct world *w, int n, const struct network *net)
 {

@@ -27,7 +27,10 @@
 	X(PING, 4, true, "are you there")                                                      \
 	X(PONG, 5, true, "the answer, same body")                                              \
 	X(PATHS, 6, true, "this side still wants the link, or no more")                        \
+	X(CHALLENGE, 7, true, "to one who asks to be a member: who I am, and a nonce")         \
+	X(PROOF, 8, true, "the answer: a signature of the invitation's key")                   \
 	X(RING, 16, true, "ring maintenance, body RingMessage")                                \
+	X(MEMBER, 17, true, "the roll, certificates and keys of members, body MemberMessage")  \
 	X(LOOKUP, 32, true, "who is responsible for the destination key")                      \
 	X(LOOKUP_REPLY, 33, true, "the owner, along the path back")                            \
 	X(CORRECTION, 34, true, "a better finger for index k")                                 \

@@ -6,16 +6,38 @@
 #include "com/contact.h"
 #include "com/network.h"
 #include "com/proto.h"
+#include "member.pb-c.h"
 #include "p2ps.h"
 
 #define HELLO_CAP 16384u /* bytes that decoding may take from the arena */
 
 /* ---- bodies ---- */
 
+static size_t chain_pack(ProtobufCBinaryData out[MEMBER_CHAIN_MAX], const struct slice *chain, unsigned len)
+{
+	for (unsigned i = 0; i < len; i++)
+		out[i] = (ProtobufCBinaryData){chain[i].len, (uint8_t *)chain[i].p};
+	return len;
+}
+
+static bool chain_unpack(struct slice out[MEMBER_CHAIN_MAX], unsigned *len, const ProtobufCBinaryData *v, size_t n)
+{
+	if (n > MEMBER_CHAIN_MAX)
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		if (v[i].len > MEMBER_CERT_MAX)
+			return false;
+		out[i] = (struct slice){NULL, v[i].data, (uint32_t)v[i].len};
+	}
+	*len = (unsigned)n;
+	return true;
+}
+
 struct slice hello_encode(struct pool *p, const struct hello *h)
 {
 	Wire__Hello m;
 	Wire__Contact self;
+	ProtobufCBinaryData chain[MEMBER_CHAIN_MAX];
 	wire__hello__init(&m);
 	contact_pack(&self, &h->self);
 	m.wire_low = h->wire_low;
@@ -27,6 +49,11 @@ struct slice hello_encode(struct pool *p, const struct hello *h)
 	m.class_ = h->class;
 	m.join = h->join;
 	m.observed = (char *)h->observed;
+	m.n_chain = chain_pack(chain, h->chain, h->chain_len);
+	m.chain = chain;
+	m.invitation = (ProtobufCBinaryData){h->invitation.len, (uint8_t *)h->invitation.p};
+	m.roll = h->roll;
+	m.time = h->time_s;
 	return proto_slice(p, &m.base);
 }
 
@@ -34,6 +61,7 @@ struct slice welcome_encode(struct pool *p, const struct welcome *w)
 {
 	Wire__Welcome m;
 	Wire__Contact self;
+	ProtobufCBinaryData chain[MEMBER_CHAIN_MAX], given[MEMBER_CHAIN_MAX];
 	wire__welcome__init(&m);
 	contact_pack(&self, &w->self);
 	m.wire = w->wire;
@@ -41,6 +69,31 @@ struct slice welcome_encode(struct pool *p, const struct welcome *w)
 	m.document = (ProtobufCBinaryData){w->document.len, (uint8_t *)w->document.p};
 	m.self = &self;
 	m.observed = (char *)w->observed;
+	m.n_chain = chain_pack(chain, w->chain, w->chain_len);
+	m.chain = chain;
+	m.n_given = chain_pack(given, w->given, w->given_len);
+	m.given = given;
+	m.roll = w->roll;
+	m.time = w->time_s;
+	return proto_slice(p, &m.base);
+}
+
+struct slice challenge_encode(struct pool *p, const struct challenge *ch)
+{
+	Wire__Challenge m = WIRE__CHALLENGE__INIT;
+	ProtobufCBinaryData chain[MEMBER_CHAIN_MAX];
+	m.document = (ProtobufCBinaryData){ch->document.len, (uint8_t *)ch->document.p};
+	m.n_chain = chain_pack(chain, ch->chain, ch->chain_len);
+	m.chain = chain;
+	m.nonce = (ProtobufCBinaryData){sizeof ch->nonce, (uint8_t *)ch->nonce};
+	m.observed = (char *)ch->observed;
+	return proto_slice(p, &m.base);
+}
+
+struct slice proof_encode(struct pool *p, const uint8_t signature[64])
+{
+	Wire__Proof m = WIRE__PROOF__INIT;
+	m.signature = (ProtobufCBinaryData){64, (uint8_t *)signature};
 	return proto_slice(p, &m.base);
 }
 
@@ -91,6 +144,11 @@ int hello_decode(struct hello *h, struct arena *a, struct slice body)
 	h->class = m->class_ == LINK_BULK ? LINK_BULK : LINK_CONTROL;
 	h->join = m->join;
 	h->observed = observed_read(m->observed);
+	if (!chain_unpack(h->chain, &h->chain_len, m->chain, m->n_chain) || m->invitation.len > MEMBER_STATEMENT_MAX)
+		return P2PS_EPROTO;
+	h->invitation = (struct slice){NULL, m->invitation.data, (uint32_t)m->invitation.len};
+	h->roll = m->roll;
+	h->time_s = m->time;
 	return 0;
 }
 
@@ -99,13 +157,40 @@ int welcome_decode(struct welcome *w, struct arena *a, struct slice body)
 	struct proto_alloc pa;
 	*w = (struct welcome){0};
 	Wire__Welcome *m =
-		body.len <= COM_HELLO_MAX ? wire__welcome__unpack(proto_alloc(&pa, a, HELLO_CAP), body.len, body.p) : NULL;
+		body.len <= COM_WELCOME_MAX ? wire__welcome__unpack(proto_alloc(&pa, a, HELLO_CAP), body.len, body.p) : NULL;
 	if (!m || contact_unpack(&w->self, m->self))
 		return P2PS_EPROTO;
 	w->wire = m->wire;
 	w->features = m->features;
 	w->document = (struct slice){NULL, m->document.data, (uint32_t)m->document.len};
 	w->observed = observed_read(m->observed);
+	w->roll = m->roll;
+	w->time_s = m->time;
+	return chain_unpack(w->chain, &w->chain_len, m->chain, m->n_chain) &&
+	       chain_unpack(w->given, &w->given_len, m->given, m->n_given) ? 0 : P2PS_EPROTO;
+}
+
+int challenge_decode(struct challenge *ch, struct arena *a, struct slice body)
+{
+	struct proto_alloc pa;
+	*ch = (struct challenge){0};
+	Wire__Challenge *m =
+		body.len <= COM_HELLO_MAX ? wire__challenge__unpack(proto_alloc(&pa, a, HELLO_CAP), body.len, body.p) : NULL;
+	if (!m || m->nonce.len != sizeof ch->nonce || !chain_unpack(ch->chain, &ch->chain_len, m->chain, m->n_chain))
+		return P2PS_EPROTO;
+	memcpy(ch->nonce, m->nonce.data, sizeof ch->nonce);
+	ch->document = (struct slice){NULL, m->document.data, (uint32_t)m->document.len};
+	ch->observed = observed_read(m->observed);
+	return 0;
+}
+
+int proof_decode(uint8_t signature[64], struct arena *a, struct slice body)
+{
+	struct proto_alloc pa;
+	Wire__Proof *m = body.len <= 256 ? wire__proof__unpack(proto_alloc(&pa, a, 1024), body.len, body.p) : NULL;
+	if (!m || m->signature.len != 64)
+		return P2PS_EPROTO;
+	memcpy(signature, m->signature.data, 64);
 	return 0;
 }
 
@@ -149,6 +234,48 @@ int paths_decode(bool *wanted, struct arena *a, struct slice body)
 
 static struct verdict refuse(int err, const char *text) { return (struct verdict){.err = err, .text = text}; }
 
+int chain_judge(const struct judge *j, const struct slice *chain, unsigned len, struct member_cert *cert, const char **why)
+{
+	*why = "the network is private, and no membership was shown";
+	if (!len)
+		return P2PS_ENOT_INVITED;
+	for (unsigned i = len - 1; i > 0; i--) /* from the root key down: each is signed by one that is known then */
+		roll_add(j->roll, chain[i], j->now_s);
+	*why = "the certificate does not parse, or its signature does not hold";
+	int err = member_cert_read(cert, j->net, j->crypto, chain[0]);
+	if (err)
+		return err == P2PS_EOTHER_NETWORK ? err : P2PS_EUNTRUSTED;
+	*why = "the certificate is another device's";
+	if (memcmp(cert->key, j->link_key, sizeof cert->key))
+		return P2PS_EUNTRUSTED;
+	return roll_judge(j->roll, cert, j->now_s, why);
+}
+
+/* A private network: who shows a certificate is a member; who shows an invitation may apply. */
+static struct verdict private_judge(const struct judge *j, const struct hello *h)
+{
+	struct verdict v = {0};
+	struct member_invitation inv;
+	if (h->invitation.len && !h->chain_len) {
+		v.applies = true;
+		v.err = member_invitation_read(&inv, j->net, j->crypto, h->invitation);
+		v.text = v.err == P2PS_EOTHER_NETWORK ? "the invitation is one into another network" : "the invitation's signature does not hold";
+		v.err = v.err == P2PS_EPROTO ? P2PS_EUNTRUSTED : v.err;
+		if (!v.err)
+			v.err = roll_judge_invitation(j->roll, &inv, j->now_s, &v.text);
+		if (!v.err && roll_revoked(j->roll, j->link_key))
+			v = refuse(P2PS_EREVOKED, "the membership of this device was revoked");
+	} else {
+		v.err = chain_judge(j, h->chain, h->chain_len, &v.cert, &v.text);
+		v.applies = v.err == P2PS_EEXPIRED;
+		v.id = v.cert.id;
+		v.err = v.applies ? 0 : v.err;
+	}
+	if (!v.err && v.applies && h->class != LINK_CONTROL)
+		return refuse(P2PS_EPROTO, "an application on a bulk link");
+	return v;
+}
+
 /* The peer's contact: the proven key, an id that it may have, not ourselves. */
 static struct verdict contact_judge(const struct judge *j, const struct contact *c)
 {
@@ -157,6 +284,8 @@ static struct verdict contact_judge(const struct judge *j, const struct contact 
 		return refuse(P2PS_EPROTO, "the contact's device key is not the one that was proven");
 	if (!memcmp(c->key, j->self->key, sizeof c->key))
 		return refuse(P2PS_EEXISTS, "this access point is the node's own");
+	if (!j->net->open)
+		return v;
 	v.err = network_id_of(j->net, j->crypto, c->key, c->id, &v.id);
 	if (v.err)
 		return refuse(v.err, j->net->chosen_ids ? "the id does not fit this network's ring"
@@ -180,6 +309,10 @@ struct verdict hello_judge(const struct judge *j, const struct hello *h)
 	if (h->has_network && memcmp(h->network, j->net->id, sizeof h->network))
 		return refuse(P2PS_EOTHER_NETWORK, "the node that was contacted is a member of another network");
 	struct verdict v = contact_judge(j, &h->self);
+	if (!v.err && !j->net->open)
+		v = private_judge(j, h);
+	if (!v.err && !v.applies && v.id == j->self->id)
+		v = refuse(P2PS_EID_TAKEN, "the id is the one of the member that was contacted");
 	v.wire = high;
 	return v;
 }
@@ -189,6 +322,12 @@ struct verdict welcome_judge(const struct judge *j, const struct welcome *w)
 	if (w->wire < COM_WIRE_LOW || w->wire > COM_WIRE_HIGH)
 		return refuse(P2PS_EVERSION, "the acceptor chose a version that was not offered");
 	struct verdict v = contact_judge(j, &w->self);
+	if (!v.err && !j->net->open) {
+		v.err = chain_judge(j, w->chain, w->chain_len, &v.cert, &v.text);
+		v.id = v.cert.id;
+	}
+	if (!v.err && v.id == j->self->id)
+		v = refuse(P2PS_EID_TAKEN, "the id is the one of the member that was contacted");
 	v.wire = w->wire;
 	return v;
 }

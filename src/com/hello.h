@@ -7,6 +7,7 @@
 #define P2PS_COM_HELLO_H
 #include "base/arena.h"
 #include "com/com.h"
+#include "com/roll.h"
 
 #define HELLO_TEXT_MAX 200u     /* bytes of a BYE's text */
 #define HELLO_OBSERVED_MAX 262u /* bytes of an observed address */
@@ -18,11 +19,24 @@ struct hello {
 	enum link_class class;
 	struct contact self;  /* strings live in the arena */
 	const char *observed; /* "" when not told */
+	struct slice chain[MEMBER_CHAIN_MAX], invitation; /* private networks */
+	unsigned chain_len;
+	uint64_t roll, time_s;
 };
 struct welcome {
 	uint32_t wire, features;
 	struct slice document; /* empty unless the hello named no network */
 	struct contact self;
+	const char *observed;
+	struct slice chain[MEMBER_CHAIN_MAX], given[MEMBER_CHAIN_MAX];
+	unsigned chain_len, given_len;
+	uint64_t roll, time_s;
+};
+/* To a peer that is no member (any more) and may become one: proof of membership, and a nonce to be signed. */
+struct challenge {
+	struct slice document, chain[MEMBER_CHAIN_MAX];
+	unsigned chain_len;
+	uint8_t nonce[32];
 	const char *observed;
 };
 struct bye {
@@ -35,11 +49,15 @@ struct bye {
 /* Bodies; slice.buf == NULL: out of memory. */
 struct slice hello_encode(struct pool *p, const struct hello *h);
 struct slice welcome_encode(struct pool *p, const struct welcome *w);
+struct slice challenge_encode(struct pool *p, const struct challenge *ch);
+struct slice proof_encode(struct pool *p, const uint8_t signature[64]);
 struct slice bye_encode(struct pool *p, const struct bye *b);
 struct slice paths_encode(struct pool *p, bool wanted);
 /* 0 or P2PS_EPROTO. */
 int hello_decode(struct hello *h, struct arena *a, struct slice body);
 int welcome_decode(struct welcome *w, struct arena *a, struct slice body);
+int challenge_decode(struct challenge *ch, struct arena *a, struct slice body);
+int proof_decode(uint8_t signature[64], struct arena *a, struct slice body);
 int bye_decode(struct bye *b, struct arena *a, struct slice body);
 int paths_decode(bool *wanted, struct arena *a, struct slice body);
 
@@ -49,14 +67,20 @@ struct judge {
 	const struct network *net; /* NULL: not known */
 	const struct contact *self;
 	const uint8_t *link_key;   /* proven */
+	struct roll *roll;         /* of a private network; learns the issuers in a chain that holds */
+	uint64_t now_s;
 };
 struct verdict {
 	int err;          /* 0: accept */
 	const char *text; /* why not */
 	uint32_t wire;    /* the version to speak */
-	uint64_t id;      /* the peer's */
+	uint64_t id;      /* the peer's; 0 when it applies */
+	bool applies;     /* for a membership: with its invitation, or (renewal) with a certificate that has expired */
+	struct member_cert cert;
 };
 struct verdict hello_judge(const struct judge *j, const struct hello *h);
 /* j->net is the dialler's network, or the one whose document came with the welcome. */
+/* The chain of the holder of this key: its certificate holds, or did (P2PS_EEXPIRED). */
+int chain_judge(const struct judge *j, const struct slice *chain, unsigned len, struct member_cert *cert, const char **why);
 struct verdict welcome_judge(const struct judge *j, const struct welcome *w);
 #endif

@@ -61,8 +61,10 @@ void dial_free(struct com *c, struct dial *d)
 
 void guest_free(struct com *c, struct guest *g)
 {
-	if (g)
+	if (g) {
 		contact_clear(c->pool, &g->who);
+		pool_free(c->pool, g->cert, g->cert_len);
+	}
 	pool_free(c->pool, g, sizeof *g);
 }
 
@@ -84,6 +86,7 @@ void link_free(struct com *c, struct link *l)
 	link_attach(l, NULL);
 	dial_free(c, l->dial);
 	guest_free(c, l->guest);
+	applicant_free(c, l->applicant);
 	pool_strfree(c->pool, l->remote);
 	pool_free(c->pool, l, sizeof *l);
 }
@@ -390,6 +393,8 @@ static void up_frame(struct com *c, struct link *l, struct slice whole)
 	c->counters.unknown_ext += f.unknown_exts;
 	switch (f.type) {
 	case FRAME_HELLO:
+	case FRAME_CHALLENGE:
+	case FRAME_PROOF:
 	case FRAME_WELCOME: link_cut(c, l, "a second hello"); break;
 	case FRAME_BYE: bye_frame(c, l, &f); break;
 	case FRAME_PING: ping_frame(c, l, &f); break;

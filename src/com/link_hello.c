@@ -10,9 +10,9 @@
 #define FEATURES 0u       /* none yet */
 #define LOG_EVERY_US 1000000u
 
-static struct judge judge_on(const struct com *c, const struct link *l)
+struct judge judge_on(const struct com *c, const struct link *l)
 {
-	return (struct judge){c->cfg.crypto, c->have_net ? &c->net : NULL, &c->self, l->key};
+	return (struct judge){c->cfg.crypto, c->have_net ? &c->net : NULL, &c->self, l->key, c->roll, com_now_s(c)};
 }
 
 /* Ourselves as told to a peer: with unspecified addresses, which it knows how to read. */
@@ -99,10 +99,19 @@ static bool redirect(struct com *c, struct link *l, const struct bye *b)
 static void hello_send(struct com *c, struct link *l)
 {
 	struct hello h = {.wire_low = COM_WIRE_LOW, .wire_high = COM_WIRE_HIGH, .features = FEATURES, .class = l->class,
-			  .has_network = c->have_net, .join = !c->member, .self = self_told(c),
+			  .has_network = c->have_net || c->line, .join = !c->member, .self = self_told(c),
 			  .observed = l->remote ? l->remote : ""};
 	if (c->have_net)
 		memcpy(h.network, c->net.id, sizeof h.network);
+	else if (c->line)
+		memcpy(h.network, c->line->network, sizeof h.network);
+	if (c->roll) {
+		h.chain_len = member_own_chain(c, h.chain);
+		h.roll = roll_digest(c->roll);
+		h.time_s = com_now_s(c);
+	}
+	if (c->line && !h.chain_len)
+		h.invitation = (struct slice){NULL, c->line->statement, c->line->statement_len};
 	struct slice body = hello_encode(c->pool, &h);
 	link_enter(c, l, LINK_WAITING);
 	if (l->mate)
@@ -262,7 +271,7 @@ static void park(struct com *c, struct link *l, struct link *probe)
 	}
 }
 
-static void link_refuse(struct com *c, struct link *l, int err, const char *text, const struct contact *hint)
+void link_refuse(struct com *c, struct link *l, int err, const char *text, const struct contact *hint)
 {
 	c->counters.hello_refused++;
 	log_refused(c, l, text);
@@ -288,6 +297,13 @@ static void link_accept(struct com *c, struct link *l, struct mate *m)
 			    .observed = l->remote ? l->remote : ""};
 	if (g->needs_document)
 		w.document = c->net.document;
+	if (c->roll) {
+		w.chain_len = member_own_chain(c, w.chain);
+		w.roll = roll_digest(c->roll);
+		w.time_s = com_now_s(c);
+	}
+	for (; l->applicant && w.given_len < l->applicant->given_len; w.given_len++)
+		w.given[w.given_len] = l->applicant->given[w.given_len];
 	struct slice body = welcome_encode(c->pool, &w);
 	if (!body.buf || mate_introduce(c, m, &g->who, l->remote)) {
 		slice_drop(&body);
@@ -296,8 +312,15 @@ static void link_accept(struct com *c, struct link *l, struct mate *m)
 	}
 	m->p.features = g->features & FEATURES;
 	m->p.joining = g->join;
+	m->p.roll = g->roll;
+	if (g->cert) {
+		mate_certify(c, m, g->cert, g->cert_len);
+		member_clock(c, g->time_s);
+	}
 	guest_free(c, g);
 	l->guest = NULL;
+	applicant_free(c, l->applicant);
+	l->applicant = NULL;
 	c->counters.accepted++;
 	link_send(c, l, FRAME_WELCOME, 0, 0, body);
 	link_up(c, l, m);
@@ -355,6 +378,10 @@ void link_hello_frame(struct com *c, struct link *l, struct slice whole)
 {
 	struct frame f;
 	struct hello h;
+	if (l->state == LINK_HELLO && l->applicant) {
+		member_proof_frame(c, l, whole);
+		return;
+	}
 	if (l->state != LINK_HELLO || frame_decode(&f, whole) || f.type != FRAME_HELLO ||
 	    whole.len > FRAME_HEADER + COM_HELLO_MAX || hello_decode(&h, c->out->arena, f.body)) {
 		c->counters.malformed++;
@@ -363,13 +390,24 @@ void link_hello_frame(struct com *c, struct link *l, struct slice whole)
 		return;
 	}
 	struct judge j = judge_on(c, l);
+	uint64_t digest = c->roll ? roll_digest(c->roll) : 0;
 	struct verdict v = hello_judge(&j, &h);
+	if (c->roll && roll_digest(c->roll) != digest && c->cfg.hooks.roll_grew)
+		c->cfg.hooks.roll_grew(c->cfg.hooks.ctx);
 	if (v.err) {
 		link_refuse(c, l, v.err, v.text, NULL);
 		return;
 	}
 	struct guest *g = pool_alloc(c->pool, sizeof *g);
-	if (!g || contact_copy(c->pool, &g->who, &h.self)) {
+	if (g && c->roll && !v.applies) {
+		g->cert = pool_alloc(c->pool, h.chain[0].len);
+		g->cert_len = (uint16_t)h.chain[0].len;
+		if (g->cert)
+			memcpy(g->cert, h.chain[0].p, h.chain[0].len);
+	}
+	if (!g || (c->roll && !v.applies && !g->cert) || contact_copy(c->pool, &g->who, &h.self)) {
+		if (g)
+			pool_free(c->pool, g->cert, g->cert_len);
 		pool_free(c->pool, g, sizeof *g);
 		link_refuse(c, l, P2PS_EBUSY, "out of memory", NULL);
 		return;
@@ -379,10 +417,15 @@ void link_hello_frame(struct com *c, struct link *l, struct slice whole)
 	g->wire = v.wire;
 	g->join = h.join;
 	g->needs_document = !h.has_network;
+	g->roll = h.roll;
+	g->time_s = h.time_s;
 	l->guest = g;
 	l->class = (uint8_t)h.class;
 	com_seen(c, h.observed, false);
-	link_admit(c, l);
+	if (v.applies)
+		member_applies(c, l, &h, &v);
+	else
+		link_admit(c, l);
 }
 
 /* ---- the dialler ---- */
@@ -410,10 +453,18 @@ static int welcome_check(struct com *c, struct link *l, const struct welcome *w,
 		if (network_parse(&learnt, c->pool, c->cfg.crypto, w->document))
 			return P2PS_EPROTO;
 		j.net = &learnt;
+		if (c->line || !learnt.open) {
+			bool private = !learnt.open;
+			network_clear(&learnt);
+			v->text = private ? "the network is private: an invitation is needed" : "the access point is in another network than the invitation";
+			return private ? P2PS_ENOT_INVITED : P2PS_EOTHER_NETWORK;
+		}
 	}
+	if (w->given_len && (err = member_given(c, w, &v->text)) != 0)
+		return err;
 	*v = welcome_judge(&j, w);
 	err = v->err;
-	if (!err && network_id_of(j.net, c->cfg.crypto, c->self.key, c->self.id, &own)) {
+	if (!err && j.net->open && network_id_of(j.net, c->cfg.crypto, c->self.key, c->self.id, &own)) {
 		v->text = "the network does not admit this node's id";
 		err = P2PS_EINVAL;
 	}
@@ -452,6 +503,11 @@ static void welcomed(struct com *c, struct link *l, const struct welcome *w, con
 	}
 	m->p.features = w->features & FEATURES;
 	m->p.joining = false;
+	m->p.roll = w->roll;
+	if (w->chain_len && c->roll) {
+		mate_certify(c, m, w->chain[0].p, w->chain[0].len);
+		member_clock(c, w->time_s);
+	}
 	mate_measure(m, c->now_us - l->since_us);
 	link_up(c, l, m);
 }
@@ -464,6 +520,10 @@ void link_welcome_frame(struct com *c, struct link *l, struct slice whole)
 	bool parses = !frame_decode(&f, whole);
 	if (parses && f.type == FRAME_BYE) {
 		refused(c, l, &f);
+		return;
+	}
+	if (parses && f.type == FRAME_CHALLENGE) {
+		member_challenged(c, l, &f);
 		return;
 	}
 	if (!parses || f.type != FRAME_WELCOME || welcome_decode(&w, c->out->arena, f.body)) {

@@ -29,7 +29,7 @@ void roll_free(struct roll *r)
 	if (!r)
 		return;
 	for (uint32_t i = 0; i < r->len; i++)
-		slice_drop(&r->v[i].bytes);
+		pool_free(r->pool, (void *)r->v[i].bytes.p, r->v[i].bytes.len);
 	pool_free(r->pool, r->v, r->cap * sizeof *r->v);
 	pool_free(r->pool, r, sizeof *r);
 }
@@ -229,9 +229,11 @@ int roll_add(struct roll *r, struct slice bytes, uint64_t now_s)
 		r->v = v;
 		r->cap = cap;
 	}
-	e.bytes = slice_copy(r->pool, bytes.p, bytes.len);
-	if (!e.bytes.buf)
+	void *copy = pool_alloc_raw(r->pool, bytes.len);
+	if (!copy)
 		return P2PS_ENOMEM;
+	memcpy(copy, bytes.p, bytes.len);
+	e.bytes = (struct slice){NULL, copy, bytes.len};
 	uint32_t at = place(r, e.hash);
 	memmove(r->v + at + 1, r->v + at, (r->len - at) * sizeof *r->v);
 	r->v[at] = e;
@@ -249,7 +251,7 @@ void roll_forget(struct roll *r, uint64_t now_s)
 			continue;
 		}
 		digest_flip(r, r->v[i].hash);
-		slice_drop(&r->v[i].bytes);
+		pool_free(r->pool, (void *)r->v[i].bytes.p, r->v[i].bytes.len);
 		memmove(r->v + i, r->v + i + 1, (--r->len - i) * sizeof *r->v);
 	}
 }
