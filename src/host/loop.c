@@ -179,6 +179,8 @@ static void on_prepare(uv_prepare_t *p)
 		more = work(l);
 		if (more)
 			atomic_store(&l->asleep, false);
+		if (l->stopping) /* in this last look: an idle handle started now would keep the loop for ever */
+			return;
 	}
 	arm(l);
 	stay_awake(l, more);
