@@ -9,6 +9,7 @@ void pool_init(struct pool *p, size_t cap)
 {
 	atomic_init(&p->used, 0);
 	atomic_init(&p->refused, 0);
+	atomic_init(&p->peak, 0);
 	p->cap = cap;
 	p->fail_after = 0;
 	p->spares = NULL;
@@ -67,6 +68,13 @@ void pool_spares_drop(struct pool *p)
 			free(atomic_exchange(&p->spares[i].slot[k], NULL));
 }
 
+/* Of two threads that raise it at once the smaller may win: near enough. */
+static void pool_peak(struct pool *p, size_t used)
+{
+	if (used > atomic_load_explicit(&p->peak, memory_order_relaxed))
+		atomic_store_explicit(&p->peak, used, memory_order_relaxed);
+}
+
 static bool pool_take(struct pool *p, size_t n)
 {
 	if (p->fail_after && --p->fail_after == 0) {
@@ -74,15 +82,19 @@ static bool pool_take(struct pool *p, size_t n)
 		return false;
 	}
 	size_t before = atomic_fetch_add_explicit(&p->used, n, memory_order_relaxed);
-	if (p->cap && (n > p->cap || before > p->cap - n)) {
+	if (p->cap && (n > p->cap || before > p->cap - n)) { /* charges may have brought it above the cap */
 		atomic_fetch_sub_explicit(&p->used, n, memory_order_relaxed);
 		atomic_fetch_add_explicit(&p->refused, 1, memory_order_relaxed);
 		return false;
 	}
+	pool_peak(p, before + n);
 	return true;
 }
 
 static void pool_give(struct pool *p, size_t n) { atomic_fetch_sub_explicit(&p->used, n, memory_order_relaxed); }
+
+void pool_charge(struct pool *p, size_t n) { pool_peak(p, atomic_fetch_add_explicit(&p->used, n, memory_order_relaxed) + n); }
+void pool_discharge(struct pool *p, size_t n) { pool_give(p, n); }
 
 void *pool_alloc(struct pool *p, size_t n)
 {

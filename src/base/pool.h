@@ -19,6 +19,7 @@ struct pool_spares {
 
 struct pool {
 	atomic_size_t used; /* bytes */
+	atomic_size_t peak; /* most so far */
 	size_t cap;         /* bytes; 0 = no cap */
 	atomic_ulong refused;
 	unsigned long fail_after;
@@ -32,6 +33,9 @@ void *pool_realloc(struct pool *p, void *old, size_t old_n, size_t n); /* old st
 void pool_free(struct pool *p, void *ptr, size_t n);               /* n as it was allocated; NULL is fine */
 char *pool_strdup(struct pool *p, const char *s);                  /* free with pool_strfree */
 void pool_strfree(struct pool *p, char *s);
+/* Memory that others took on our behalf and that cannot be refused any more: counts, even above the cap. */
+void pool_charge(struct pool *p, size_t n);
+void pool_discharge(struct pool *p, size_t n);
 void pool_spares(struct pool *p, struct pool_spares *mem, const size_t sizes[POOL_SPARE_SIZES]); /* mem is the caller's */
 void pool_spares_drop(struct pool *p); /* gives what is kept back to the system */
 #endif

@@ -345,7 +345,7 @@ static void mate_merge(struct com *c, struct mate *m, const struct contact *who)
 		m->point = 0;
 	if (newer || moved) {
 		m->fails = 0;
-		m->dial_at_us = 0;
+		m->dial_at_us = m->busy_until_us;
 	}
 }
 
@@ -361,6 +361,32 @@ void mate_backoff(struct com *c, struct mate *m)
 {
 	m->fails += m->fails < UINT8_MAX;
 	m->dial_at_us = c->now_us + backoff_us(c, m->fails);
+	if (m->dial_at_us < m->busy_until_us)
+		m->dial_at_us = m->busy_until_us;
+}
+
+uint32_t com_busy(struct com *c, struct mate *m, const struct bye *b)
+{
+	uint32_t ms = b->err != P2PS_EBUSY ? 0 : b->retry_ms < COM_RETRY_MAX_MS ? b->retry_ms : COM_RETRY_MAX_MS;
+	if (m && ms) {
+		m->busy_until_us = c->now_us + ms * UINT64_C(1000);
+		if (m->dial_at_us < m->busy_until_us)
+			m->dial_at_us = m->busy_until_us;
+	}
+	return ms;
+}
+
+uint32_t com_retry_ms(const struct com *c) { return c->retry_ms; }
+
+void com_look(struct com *c)
+{
+	uint64_t queue = 0, pending = 0;
+	for (uint32_t i = 0; i < c->links_n; i++)
+		queue = link_queued(c->links_v[i]) > queue ? link_queued(c->links_v[i]) : queue;
+	for (uint32_t i = 0; i < c->mates_n; i++)
+		pending = c->mates_v[i]->pending > pending ? c->mates_v[i]->pending : pending;
+	limit_use(com_limit(c, LIMIT_PEER_QUEUE_ID), queue);
+	limit_use(com_limit(c, LIMIT_PEER_PENDING_ID), pending);
 }
 
 /* Access point number n; its length, 0 when there are not so many. */
@@ -635,6 +661,7 @@ static int pend(struct com *c, struct mate *m, enum link_class class, const stru
 	if (m->pending >= COM_PENDING || m->pending_bytes + body.len > COM_QUEUE_HIGH) {
 		m->full = true;
 		c->counters.congested++;
+		com_limit(c, LIMIT_PEER_PENDING_ID)->refused++;
 		slice_drop(&body);
 		return P2PS_EBUSY;
 	}

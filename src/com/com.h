@@ -20,6 +20,7 @@
 #include <stdint.h>
 
 #include "base/crypto.h"
+#include "base/limits.h"
 #include "base/map.h"
 #include "base/rng.h"
 #include "com/frame.h"
@@ -29,13 +30,11 @@
 #define COM_WIRE_HIGH 1u
 #define COM_HELLO_MAX 2048u              /* bytes of a hello frame's body */
 #define COM_WELCOME_MAX 4096u            /* of a welcome's: its sender is accepted, or was chosen by us */
-#define COM_HELLO_TIMEOUT_US 5000000u    /* from link up to an accepted hello */
+#define COM_HELLO_TIMEOUT_US 5000000u    /* of our own hello, up to its answer */
 #define COM_DIAL_TIMEOUT_US 5000000u
 #define COM_IDLE_US 20000000u            /* a link held by nobody is closed after this */
 #define COM_PENDING 64u                  /* frames that wait for a peer to be connected */
-#define COM_LINKS_MAX 1024u              /* established links; above, hellos are answered by P2PS_EBUSY and a hint */
 #define COM_QUEUE_HIGH (1u << 20)        /* bytes queued on a link above which com_congested() */
-#define COM_QUEUE_MAX (8u << 20)         /* bytes queued above which a link is cut */
 
 /* Who and where a node is: what members tell each other about members. Strings belong to the holder's pool. */
 struct contact {
@@ -114,7 +113,7 @@ struct com_hooks {
 	/* A bare address (com_dial_address) answered: it is this peer of that network; or failed (p NULL). Called before
 	 * the peer's peer_up. COM has taken over the network (and, by its rule, an id) if it had none before. */
 	void (*dialled)(void *ctx, uint32_t ticket, struct peer *p, const struct network *net, int err, const char *text);
-	/* The rest may be NULL. */
+	/* In it com_retry_ms() tells how long a busy one asked us to wait. The rest may be NULL. */
 	void (*self_changed)(void *ctx); /* com_self() changed: peers told where they see this node */
 	void (*bulk_down)(void *ctx, struct peer *p); /* frames sent on the peer's bulk link may be lost */
 	void (*pong)(void *ctx, struct peer *p, uint64_t nonce, uint64_t rtt_us); /* the answer to com_ping */
@@ -135,7 +134,7 @@ struct com_config {
 	const struct network *network; /* NULL in a node that is still to join: it learns it from its access point */
 	uint64_t incarnation;
 	const char *zone;
-	uint32_t links_max; /* 0 = COM_LINKS_MAX */
+	struct limits *limits; /* the owner's, who keeps it */
 };
 
 struct com_counters {
@@ -174,7 +173,7 @@ void com_hold(struct com *c, struct peer *p, enum com_reason why);       /* coun
 void com_release(struct com *c, struct peer *p, enum com_reason why);
 /* Sends on the peer's link of that class (the control link when there is no other). Takes over f->body's reference.
  * While the peer is connecting up to COM_PENDING frames wait. 0, P2PS_EBUSY (congested; nothing was sent; control frames
- * pass until COM_QUEUE_MAX), P2PS_EUNREACHABLE, P2PS_ENOMEM. LINK_BULK dials a bulk link when there is none. */
+ * pass up to the limit peer_queue), P2PS_EUNREACHABLE, P2PS_ENOMEM. LINK_BULK dials a bulk link when there is none. */
 int com_send(struct com *c, struct peer *p, enum link_class class, const struct frame *f);
 bool com_congested(const struct com *c, const struct peer *p, enum link_class class);
 void com_close_peer(struct com *c, struct peer *p, int err); /* cut now; peer_down follows */
@@ -215,6 +214,8 @@ struct com_link_view {
 };
 bool com_link_view(const struct com *c, const struct peer *p, enum link_class class, struct com_link_view *v);
 const char *com_check(const struct com *c); /* NULL, or a sentence about a broken invariant */
+uint32_t com_retry_ms(const struct com *c); /* within hooks.dialled and peer_down after P2PS_EBUSY; else 0 */
+void com_look(struct com *c); /* brings the limits' `now` up to date */
 const struct com_counters *com_counters(const struct com *c);
 void com_fingerprint(const struct crypto *cr, const uint8_t key[32], uint8_t out[16]); /* first 16 bytes of SHA-256 */
 #endif

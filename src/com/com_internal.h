@@ -7,7 +7,7 @@
 #include "com/roll.h"
 
 #define COM_DIALS_MAX 64u            /* dials under way at once; more wait */
-#define COM_WAITING_MAX 256u         /* inbound links whose hello is not accepted yet */
+#define COM_RETRY_MAX_MS 60000u      /* longer than this nobody is made to wait */
 #define COM_PEERS_MAX 16384u
 #define COM_PROBE_US 1500000u        /* an old link must prove within this that it is alive */
 #define COM_CLOSING_US 5000000u      /* the peer must close a link within this after we said that we are done */
@@ -104,6 +104,7 @@ struct mate {
 	struct link *up[2], *dial[2];
 	struct link *closing; /* the former control link, being closed without loss */
 	uint64_t dial_at_us, bulk_at_us, released_us;
+	uint64_t busy_until_us; /* it said in its BYE that it is busy until then */
 	struct pending *first, *end;
 	uint32_t pending, pending_bytes;
 	uint64_t ping, ping_at_us;
@@ -139,6 +140,7 @@ struct com {
 	uint8_t clocks, clock_at;
 	struct outbox *out;
 	struct com_counters counters;
+	uint32_t retry_ms; /* while a refusal is told to core */
 };
 
 static inline void com_arm(struct com *c, uint64_t at_us)
@@ -147,9 +149,12 @@ static inline void com_arm(struct com *c, uint64_t at_us)
 		c->deadline_us = at_us;
 }
 static inline struct mate *mate_of(const struct peer *p) { return (struct mate *)p; }
+static inline struct limit *com_limit(const struct com *c, enum limit_id id) { return &c->cfg.limits->v[id]; }
 static inline uint64_t link_queued(const struct link *l) { return l->sent - l->drained; }
 
 /* ---- com.c: peers ---- */
+/* The peer (NULL: not known yet) is busy and says for how long; what it is to be taken for, in ms. */
+uint32_t com_busy(struct com *c, struct mate *m, const struct bye *b);
 struct mate *mate_find(const struct com *c, uint64_t id); /* also those that core does not know any more */
 struct mate *mate_get(struct com *c, uint64_t id);        /* made if need be; NULL: no memory, too many */
 bool mate_held(const struct mate *m);

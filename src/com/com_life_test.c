@@ -457,7 +457,7 @@ static void test_links_max(void **state)
 {
 	struct com_config cfg = node_config(&w, 1, &w.net);
 	com_free(w.node[1].com);
-	cfg.links_max = 1;
+	cfg.limits->v[LIMIT_LINKS_ID].max = 1;
 	w.node[1].com = com_new(&cfg);
 	com_set_self(w.node[1].com, 0, "b:1");
 	up_ab();
@@ -527,7 +527,8 @@ static void test_queue_cut(void **state)
 		outbox_reset(&w.out);
 	}
 	assert_int_equal(err, P2PS_EUNREACHABLE);
-	assert_in_range(sent, COM_QUEUE_MAX / 60040, COM_QUEUE_MAX / 60040 + 2);
+	assert_in_range(sent, (8u << 20) / 60040, (8u << 20) / 60040 + 2);
+	assert_int_equal(w.node[0].limits.v[LIMIT_PEER_QUEUE_ID].refused, 1);
 	w.tracing = true;
 	pass(&w, 0);
 	assert_int_equal(w.node[0].last_err, P2PS_ETIMEOUT);

@@ -297,26 +297,37 @@ static void test_silence(void **state)
 	assert_int_equal(com_counters(w.node[1].com)->hello_timeout, 1);
 }
 
-/* Links without a hello are bounded: the one too many is closed at once, and they do not keep others out for ever. */
+/* Links without a hello are bounded: the oldest gives way, but not before it had the time to speak. */
 static void test_silent_crowd(void **state)
 {
+	const uint32_t most = (uint32_t)w.node[1].limits.v[LIMIT_HELLOS_ID].max;
+	struct limit *l = &w.node[1].limits.v[LIMIT_HELLOS_ID];
 	w.tracing = false;
 	struct com *b = w.node[1].com;
 	struct event ev = {.type = EVENT_LINK_UP, .link_up = {.inbound = true, .remote = "10.0.0.9:1"}};
-	for (uint32_t i = 0; i < COM_WAITING_MAX + 10; i++) {
+	for (uint32_t i = 0; i < most + 10; i++) {
 		ev.link_up.link = i + 1;
+		w.now_us += i == most + 5 ? 300000 : 0;
 		step(&w, 1);
 		com_event(b, &ev);
-		bool closed = w.out.count && w.out.v[0].type == ACTION_CLOSE;
-		assert_int_equal(closed, i >= COM_WAITING_MAX);
+		struct action *last = w.out.count ? &w.out.v[w.out.count - 1] : NULL;
+		bool closed = last && last->type == ACTION_CLOSE;
+		assert_int_equal(closed, i >= most);
+		if (closed) { /* after it was told */
+			assert_int_equal(last->close.link, i < most + 5 ? i + 1 : i - (most + 5) + 1);
+			assert_int_equal(w.out.v[0].type == ACTION_LOG ? w.out.v[1].type : w.out.v[0].type, ACTION_SEND);
+		}
 		outbox_reset(&w.out);
 	}
+	assert_int_equal(l->refused, 10);
+	assert_int_equal(l->now, most);
+	assert_true(l->peak <= most + 1);
 	w.now_us += COM_HELLO_TIMEOUT_US;
 	step(&w, 1);
 	com_timer(b);
-	assert_int_equal(w.out.count, COM_WAITING_MAX);
+	assert_int_equal(w.out.count, most);
 	outbox_reset(&w.out);
-	for (uint32_t i = 0; i < COM_WAITING_MAX; i++) {
+	for (uint32_t i = 0; i < most + 10; i++) {
 		step(&w, 1);
 		com_event(b, &(struct event){.type = EVENT_LINK_DOWN, .link_down = {i + 1, P2PS_ECLOSED}});
 	}

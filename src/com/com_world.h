@@ -44,6 +44,7 @@ struct conn {
 struct node {
 	struct com *com;
 	struct rng rng;
+	struct limits limits;
 	uint8_t key[32];
 	unsigned starts;
 	uint32_t next_sent, next_heard[NODES]; /* numbers in test frames; the first not yet heard */
@@ -370,7 +371,8 @@ static inline void on_pong(void *ctx, struct peer *p, uint64_t nonce, uint64_t r
 static inline struct com_config node_config(struct world *w, int n, const struct network *net)
 {
 	struct node *me = &w->node[n];
-	struct com_config cfg = {.pool = &w->pool, .crypto = &crypto_real, .rng = &me->rng, .network = net,
+	limits_init(&me->limits);
+	struct com_config cfg = {.pool = &w->pool, .limits = &me->limits, .crypto = &crypto_real, .rng = &me->rng, .network = net,
 				 .incarnation = me->starts};
 	cfg.hooks = (struct com_hooks){me, on_up, on_down, on_frame, on_room, on_dialled, on_self, on_bulk_down, on_pong};
 	memcpy(cfg.key, me->key, sizeof me->key);

@@ -104,6 +104,7 @@ struct slice bye_encode(struct pool *p, const struct bye *b)
 	wire__bye__init(&m);
 	m.error = b->err;
 	m.text = (char *)b->text;
+	m.retry_ms = b->retry_ms;
 	if (b->has_hint) {
 		contact_pack(&hint, &b->hint);
 		m.hint = &hint;
@@ -216,6 +217,7 @@ int bye_decode(struct bye *b, struct arena *a, struct slice body)
 	b->err = error_known(m->error) ? m->error : P2PS_EREFUSED; /* a later version may know more errors */
 	if (contact_text_ok(m->text, HELLO_TEXT_MAX))
 		b->text = m->text;
+	b->retry_ms = m->retry_ms;
 	b->has_hint = m->hint && !contact_unpack(&b->hint, m->hint);
 	return 0;
 }

@@ -44,6 +44,7 @@ struct bye {
 	const char *text;
 	bool has_hint;
 	struct contact hint;
+	uint32_t retry_ms; /* with P2PS_EBUSY: not before; 0: not told */
 };
 
 /* Bodies; slice.buf == NULL: out of memory. */

@@ -114,6 +114,8 @@ void link_enter(struct com *c, struct link *l, enum link_state state)
 	c->parked += state == LINK_PARKED;
 	c->waiting += state == LINK_PARKED || state == LINK_HELLO;
 	c->established += state == LINK_UP;
+	limit_use(com_limit(c, LIMIT_LINKS_ID), c->established);
+	limit_use(com_limit(c, LIMIT_HELLOS_ID), c->waiting);
 	l->state = (uint8_t)state;
 	l->deadline_us = UINT64_MAX;
 }
@@ -161,8 +163,12 @@ bool link_push(struct com *c, struct link *l, const void *head, uint16_t head_le
 	uint64_t queued = link_queued(l);
 	l->full |= queued > COM_QUEUE_HIGH;
 	l->crowded |= queued > BULK_WAIT;
-	if (queued <= COM_QUEUE_MAX)
+	struct limit *most = com_limit(c, LIMIT_PEER_QUEUE_ID);
+	if (queued > most->peak)
+		most->peak = queued;
+	if (queued <= most->max)
 		return true;
+	most->refused++;
 	c->counters.queue_cut++;
 	if (l->state == LINK_UP && l->class == LINK_CONTROL) {
 		mate_fail_later(c, l->mate, P2PS_ETIMEOUT);
@@ -209,6 +215,9 @@ void link_close(struct com *c, struct link *l, int err)
 void link_bye(struct com *c, struct link *l, int err, const char *text, const struct contact *hint)
 {
 	struct bye b = {.err = err, .text = text ? text : "", .has_hint = hint};
+	uint64_t least = com_limit(c, LIMIT_RETRY_MS_ID)->max;
+	if (err == P2PS_EBUSY)
+		b.retry_ms = (uint32_t)(least + rng_below(c->cfg.rng, least + 1));
 	if (hint)
 		b.hint = *hint;
 	struct slice body = bye_encode(c->pool, &b);
@@ -332,6 +341,7 @@ static void bye_frame(struct com *c, struct link *l, const struct frame *f)
 	} else if (!b.err || l->state == LINK_DONE) {
 		link_done_by_peer(c, l);
 	} else {
+		com_busy(c, l->mate, &b);
 		link_close(c, l, b.err);
 		link_lost(c, l, b.err);
 	}
@@ -480,6 +490,7 @@ void link_timer(struct com *c, struct link *l)
 	case LINK_WAITING: link_dial_failed(c, l, P2PS_ETIMEOUT, NULL, false); break;
 	case LINK_HELLO:
 		c->counters.hello_timeout++;
+		com_limit(c, LIMIT_HELLO_MS_ID)->refused++;
 		link_close(c, l, P2PS_ETIMEOUT);
 		break;
 	case LINK_PARKED:

@@ -209,8 +209,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	uint8_t flags = byte(&g.in);
 	struct network net = {.bits = flags & 1 ? 4 : 64, .chosen_ids = flags & 2, .id = {7}};
 	net.document = slice_copy(&g.pool, document, sizeof document);
+	struct limits limits;
+	limits_init(&limits);
+	limits.v[LIMIT_LINKS_ID].max = 6;
+	limits.v[LIMIT_HELLOS_ID].max = 4;
 	struct com_config cfg = {.pool = &g.pool, .crypto = &crypto_real, .rng = &g.rng, .network = &net, .incarnation = 1,
-				 .links_max = 6, .hooks = {&g, on_up, on_down, on_frame, NULL, on_dialled, NULL, NULL, NULL}};
+				 .limits = &limits, .hooks = {&g, on_up, on_down, on_frame, NULL, on_dialled, NULL, NULL, NULL}};
 	memset(cfg.key, 2, 32); /* between the others' */
 	g.com = com_new(&cfg);
 	slice_drop(&net.document);

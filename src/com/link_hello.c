@@ -9,6 +9,7 @@
 
 #define FEATURES 0u       /* none yet */
 #define LOG_EVERY_US 1000000u
+#define COM_HELLO_LEAST_US 200000u /* so long a link may be silent in any case */
 
 struct judge judge_on(const struct com *c, const struct link *l)
 {
@@ -152,11 +153,33 @@ static void opened_outbound(struct com *c, struct link *l)
 		hello_send(c, l);
 }
 
+static void link_refuse(struct com *c, struct link *l, int err, const char *text, const struct contact *hint);
+
+/* Room for one more whose hello is to come: who has been silent for longest gives way. */
+static bool hello_room(struct com *c)
+{
+	struct limit *most = com_limit(c, LIMIT_HELLOS_ID);
+	struct link *oldest = NULL;
+	if (c->waiting < most->max)
+		return true;
+	most->refused++;
+	for (uint32_t i = 0; i < c->links_n; i++) {
+		struct link *l = c->links_v[i];
+		if (l->state == LINK_HELLO && (!oldest || l->since_us < oldest->since_us))
+			oldest = l;
+	}
+	if (!oldest || oldest->since_us + COM_HELLO_LEAST_US > c->now_us)
+		return false;
+	link_bye(c, oldest, P2PS_EBUSY, "too many links wait for a hello", NULL);
+	return true;
+}
+
 void link_opened(struct com *c, const struct event *ev)
 {
 	struct link *l = link_find(c, ev->link_up.link);
 	bool in = ev->link_up.inbound;
-	if (in && !l && c->waiting < COM_WAITING_MAX && !(ev->link_up.link & SEAM_DIALLED))
+	bool room = !in || hello_room(c);
+	if (in && !l && !(ev->link_up.link & SEAM_DIALLED))
 		l = link_new(c, ev->link_up.link);
 	if (!l) { /* ours was given up meanwhile and is closed already; theirs is one too many */
 		struct action *a = in ? outbox_add(c->out, ACTION_CLOSE) : NULL;
@@ -179,7 +202,9 @@ void link_opened(struct com *c, const struct event *ev)
 		return;
 	}
 	link_enter(c, l, LINK_HELLO);
-	link_deadline(c, l, c->now_us + COM_HELLO_TIMEOUT_US);
+	link_deadline(c, l, c->now_us + com_limit(c, LIMIT_HELLO_MS_ID)->max * 1000);
+	if (!room)
+		link_refuse(c, l, P2PS_EBUSY, "too many links wait for a hello", NULL);
 }
 
 /* The link is accepted by both: it carries the peer from now on. */
@@ -337,8 +362,9 @@ static bool admit_claim(struct com *c, struct link *l, struct mate *m)
 		link_refuse(c, l, P2PS_EBUSY, "a bulk link needs a control link beside it", NULL);
 		return false;
 	}
-	uint32_t max = c->cfg.links_max ? c->cfg.links_max : COM_LINKS_MAX;
-	if (c->established >= max && !m->up[l->class]) {
+	struct limit *most = com_limit(c, LIMIT_LINKS_ID);
+	if (c->established >= most->max && !m->up[l->class]) {
+		most->refused++;
 		link_refuse(c, l, P2PS_EBUSY, "this node has as many links as it may have", hint_for(c, m->p.c.id));
 		return false;
 	}
@@ -374,6 +400,13 @@ void link_admit(struct com *c, struct link *l)
 		link_accept(c, l, m);
 }
 
+static bool hello_too_long(struct com *c, uint32_t len)
+{
+	bool over = len > FRAME_HEADER + COM_HELLO_MAX;
+	com_limit(c, LIMIT_HELLO_ID)->refused += over;
+	return over;
+}
+
 void link_hello_frame(struct com *c, struct link *l, struct slice whole)
 {
 	struct frame f;
@@ -383,7 +416,7 @@ void link_hello_frame(struct com *c, struct link *l, struct slice whole)
 		return;
 	}
 	if (l->state != LINK_HELLO || frame_decode(&f, whole) || f.type != FRAME_HELLO ||
-	    whole.len > FRAME_HEADER + COM_HELLO_MAX || hello_decode(&h, c->out->arena, f.body)) {
+	    hello_too_long(c, whole.len) || hello_decode(&h, c->out->arena, f.body)) {
 		c->counters.malformed++;
 		log_refused(c, l, "its first frame is no hello");
 		link_close(c, l, P2PS_EPROTO);
@@ -437,7 +470,9 @@ static void refused(struct com *c, struct link *l, const struct frame *f)
 		c->counters.malformed++;
 		link_dial_failed(c, l, P2PS_EPROTO, "the answer does not parse", false);
 	} else if (!redirect(c, l, &b)) {
+		c->retry_ms = com_busy(c, l->mate, &b);
 		link_dial_failed(c, l, b.err ? b.err : P2PS_ECLOSED, b.text[0] ? b.text : NULL, false);
+		c->retry_ms = 0;
 	}
 }
 

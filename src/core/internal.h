@@ -16,6 +16,7 @@ struct cast;
 struct node {
 	struct node_config cfg;
 	struct pool *pool;
+	struct limits *limits, *own_limits; /* own: to be freed */
 	const struct crypto *crypto;
 	struct rng rng;
 	struct com *com;

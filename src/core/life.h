@@ -7,6 +7,7 @@
 #define LIFE_REMEMBERED 32u        /* members kept on disk */
 #define LIFE_DIALS 4u              /* remembered members tried at once */
 #define LIFE_ROUNDS 3u             /* a first join gives up after so many times through its list */
+#define LIFE_ROUNDS_BUSY 24u       /* ... and after so many when connections were closed, as a node under attack does */
 #define LIFE_ROUND_US 400000u      /* pause between rounds */
 #define LIFE_ALONE_US 2500000u     /* nobody remembered answers: found the ring again after this */
 #define LIFE_MOVE_US 10000000u     /* leaving one ring for another takes no longer */
@@ -31,6 +32,8 @@ struct node_life {
 	uint64_t via;               /* whom we join through */
 	int err;                    /* the first thing that went wrong, for the end */
 	char text[160];
+	bool busy;                  /* in this round somebody was too busy to let us in ... */
+	uint32_t retry_ms;          /* ... and asked us to wait so long */
 	uint64_t io;                /* number of the io request under way */
 	/* what was told last */
 	uint64_t pred, succ, from, to;

@@ -184,7 +184,7 @@ static bool node_modules(struct node *n)
 				.hooks = {.ctx = n, .peer_up = node_on_peer_up, .peer_down = node_on_peer_down,
 					  .frame = node_on_frame, .room = node_on_room, .dialled = node_on_dialled, .bulk_down = node_on_bulk_down, .pong = node_on_pong,
 					  .self_changed = node_on_self},
-				.network = n->have_net ? &n->net : NULL, .incarnation = cfg->incarnation,
+				.limits = n->limits, .network = n->have_net ? &n->net : NULL, .incarnation = cfg->incarnation,
 				.zone = cfg->zone ? cfg->zone : ""};
 	memcpy(cc.key, cfg->device_public, sizeof cc.key);
 	if (!(n->com = com_new(&cc)) || !life_new(n) || !merge_new(n) || !route_new(n) || !(n->flow = flow_new(n)) || !(n->cast = cast_new(n)))
@@ -204,7 +204,9 @@ struct node *node_new(const struct node_config *cfg)
 	n->cfg.zone = pool_strdup(n->pool, cfg->zone ? cfg->zone : "");
 	n->cfg.advertise = pool_strdup(n->pool, cfg->advertise ? cfg->advertise : "");
 	rng_init(&n->rng, cfg->rng_seed);
-	if (!n->cfg.zone || !n->cfg.advertise || (cfg->found && !cfg->network_document.len) || !node_modules(n)) {
+	if (!(n->limits = cfg->limits) && (n->limits = n->own_limits = pool_alloc(n->pool, sizeof *n->limits)))
+		limits_init(n->limits);
+	if (!n->cfg.zone || !n->cfg.advertise || !n->limits || (cfg->found && !cfg->network_document.len) || !node_modules(n)) {
 		node_free(n);
 		return NULL;
 	}
@@ -243,6 +245,7 @@ void node_free(struct node *n)
 	network_clear(&n->net);
 	pool_strfree(p, (char *)n->cfg.zone);
 	pool_strfree(p, (char *)n->cfg.advertise);
+	pool_free(p, n->own_limits, sizeof *n->own_limits);
 	pool_free(p, n, sizeof *n);
 }
 
@@ -255,8 +258,13 @@ static void node_request(struct node *n, const struct event *ev)
 		node_reply_tag(n, ev->request.tag, P2PS_ENOT_MEMBER, "the service does not run before this node is a member", NULL);
 		return;
 	}
+	if (!limit_take(&n->limits->v[LIMIT_REQUESTS_ID], 1)) {
+		node_reply_tag(n, ev->request.tag, P2PS_EBUSY, "as many operations are open as may be (limit requests)", NULL);
+		return;
+	}
 	struct node_request *rq = pool_alloc(n->pool, sizeof *rq);
 	if (!rq || !op->run) {
+		limit_give(&n->limits->v[LIMIT_REQUESTS_ID], 1);
 		pool_free(n->pool, rq, sizeof *rq);
 		node_reply_tag(n, ev->request.tag, op->run ? P2PS_ENOMEM : P2PS_EUNSUPPORTED, NULL, NULL);
 		return;
@@ -274,6 +282,7 @@ void node_request_forget(struct node *n, struct node_request *rq)
 	for (struct node_request **at = &n->requests; *at; at = &(*at)->next)
 		if (*at == rq) {
 			*at = rq->next;
+			limit_give(&n->limits->v[LIMIT_REQUESTS_ID], 1);
 			slice_drop(&rq->body);
 			pool_free(n->pool, rq, sizeof *rq);
 			return;
@@ -546,6 +555,11 @@ uint32_t node_deliver(struct node *n, const struct action_deliver *d, uint8_t se
 	n->stream_bytes += fit ? bytes : 0;
 	n->stats.data_delivered += fit;
 	n->stats.data_refused += d->count - fit;
+	struct limit *v = n->limits->v;
+	limit_use(&v[LIMIT_STREAM_ID], n->stream_messages);
+	limit_use(&v[LIMIT_STREAM_BYTES_ID], n->stream_bytes);
+	if (fit < d->count)
+		v[n->stream_messages >= n->cfg.stream_messages ? LIMIT_STREAM_ID : LIMIT_STREAM_BYTES_ID].refused += d->count - fit;
 	return fit;
 }
 

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "base/crypto.h"
+#include "base/limits.h"
 #include "base/pool.h"
 #include "com/com.h"
 #include "com/seam.h"
@@ -18,6 +19,7 @@ struct service;
 
 struct node_config {
 	struct pool *pool;              /* where all memory of the node comes from */
+	struct limits *limits;          /* the host's, who outlives the node; NULL: the node has its own, all defaults */
 	const struct crypto *crypto;
 	uint8_t rng_seed[32];           /* from the system, or from the world's seed */
 	uint8_t device_public[32], device_secret[64];

@@ -218,13 +218,16 @@ static void life_dial(struct node *n)
 	}
 	if (!l->open && l->at >= l->candidates_len) {
 		l->rounds++;
-		l->next_at = n->now_us + rng_jitter(&n->rng, LIFE_ROUND_US);
+		uint64_t pause = rng_jitter(&n->rng, LIFE_ROUND_US), asked = l->retry_ms * UINT64_C(1000);
+		l->next_at = n->now_us + (pause > asked ? pause : asked);
 	}
 }
 
 static void life_round(struct node *n)
 {
 	n->life->at = 0;
+	n->life->busy = false;
+	n->life->retry_ms = 0;
 	n->life->next_at = UINT64_MAX;
 	life_dial(n);
 }
@@ -331,6 +334,8 @@ void life_dialled(struct node *n, uint32_t ticket, struct peer *p, const struct 
 	}
 	if (err)
 		life_blame(l, err, text);
+	l->busy |= err == P2PS_EBUSY || err == P2PS_ECLOSED;
+	l->retry_ms = com_retry_ms(n->com) > l->retry_ms ? com_retry_ms(n->com) : l->retry_ms;
 	if (l->phase == LIFE_DIALLING)
 		life_dial(n);
 }
@@ -349,7 +354,8 @@ static void life_dialling_timer(struct node *n)
 {
 	struct node_life *l = n->life;
 	bool given = l->candidates_len && l->candidates[0].given;
-	if (l->rounds && !l->open && given && (life_fatal(l->err) || (!n->have_net && l->rounds >= LIFE_ROUNDS))) {
+	bool enough = !n->have_net && l->rounds >= (l->busy ? LIFE_ROUNDS_BUSY : LIFE_ROUNDS);
+	if (l->rounds && !l->open && given && (life_fatal(l->err) || enough)) {
 		life_over(n, l->err ? l->err : P2PS_EUNREACHABLE, l->text);
 		return;
 	}

@@ -18,6 +18,9 @@
 #define ARG_TYPE                                                                                                 \
 	{"content-type", ARG_TEXT, .meta = "TYPE", .fallback = "application/octet-stream",                       \
 	 .help = "content type of the message (1 to 127 bytes)"}
+#define ARG_LIMIT                                                                                                \
+	{"limit", ARG_TEXT, .repeated = true, .meta = "NAME=VALUE",                                              \
+	 .help = "sets one of the limits that `p2ps limits` lists, for this node's directory (k, M, G; `default` takes it back)"}
 #define OUTCOMES                                                                                                 \
 	"outcomes[{target, node, outcome, error, reason}], delivered, refused, unknown: an outcome is delivered (it stands in " \
 	"the stream of the receiver, which node names when it is known), refused (for certain it does not) or unknown; error "  \
@@ -37,6 +40,7 @@ static const struct op_arg create_args[] = {
 	{"faults", ARG_INT, .meta = "F", .fallback = "3", .min = 1, .max = 8, .help = "simultaneous crashes to survive"},
 	{"table", ARG_TEXT, .meta = "T", .fallback = "tango", .help = "routing table: tango, chord or full"},
 	ARG_ZONE,
+	ARG_LIMIT,
 	ARG_FOREGROUND,
 	END,
 };
@@ -47,10 +51,11 @@ static const struct op_arg join_args[] = {
 	ARG_LISTEN,
 	ARG_ADVERTISE,
 	ARG_ZONE,
+	ARG_LIMIT,
 	ARG_FOREGROUND,
 	END,
 };
-static const struct op_arg up_args[] = {ARG_LISTEN, ARG_ADVERTISE, ARG_FOREGROUND, END};
+static const struct op_arg up_args[] = {ARG_LISTEN, ARG_ADVERTISE, ARG_LIMIT, ARG_FOREGROUND, END};
 static const struct op_arg no_args[] = {END};
 static const struct op_arg send_args[] = {
 	{"to", ARG_ID, .meta = "ID", .help = "to exactly this node"},
@@ -193,6 +198,11 @@ const struct op node_ops[] = {
 	 "ENOT_RUNNING", "read", "0.1",
 	 "Show the counters of this node.",
 	 "p2ps stats", node_run_stats},
+	{"node", "limits", OP_REPEATABLE, no_args,
+	 "a list of limit, scope, unit, value, default, now, peak, refused, settable, meaning",
+	 "ENOT_RUNNING", "read", "0.1",
+	 "Show each limit of this node: its value, its use now and at most, and how often something was refused because of it.",
+	 "p2ps limits", node_run_limits},
 	{"node", "version", OP_REPEATABLE | OP_OFFLINE, no_args,
 	 "version, wire{low, high}",
 	 "", "read", "0.1",

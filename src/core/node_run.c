@@ -190,6 +190,51 @@ void node_run_status(struct node *n, struct node_request *rq, const struct value
 	node_reply(n, rq, 0, NULL, v);
 }
 
+/* ---- limits ---- */
+
+static struct limit run_limit(const struct node *n, int i)
+{
+	struct limit l = n->limits->v[i];
+	if (i == LIMIT_MEMORY_ID) /* the pool counts what it refuses */
+		l.refused += n->pool->refused;
+	return l;
+}
+
+static void run_look(struct node *n)
+{
+	struct limit *v = n->limits->v;
+	if (n->limits->look)
+		n->limits->look(n->limits->ctx, n->limits);
+	com_look(n->com);
+	limit_use(&v[LIMIT_STREAM_ID], n->stream_messages);
+	limit_use(&v[LIMIT_STREAM_BYTES_ID], n->stream_bytes);
+	limit_use(&v[LIMIT_SEND_ID], n->cast_bytes);
+}
+
+void node_run_limits(struct node *n, struct node_request *rq, const struct value *args)
+{
+	struct arena *a = n->out->arena;
+	struct value *list = value_list(a);
+	(void)args;
+	run_look(n);
+	for (int i = 0; i < LIMITS; i++) {
+		const struct limit_row *r = &limit_rows[i];
+		struct limit l = run_limit(n, i);
+		struct value *v = value_add_record(a, list, NULL);
+		value_add_text(a, v, "limit", r->name);
+		value_add_text(a, v, "scope", limit_scope_names[r->scope]);
+		value_add_int(a, v, "value", (int64_t)l.max);
+		value_add_text(a, v, "unit", limit_unit_names[r->unit]);
+		value_add_int(a, v, "now", (int64_t)l.now);
+		value_add_int(a, v, "peak", (int64_t)l.peak);
+		value_add_int(a, v, "refused", (int64_t)l.refused);
+		value_add_int(a, v, "default", (int64_t)r->fallback);
+		value_add_bool(a, v, "settable", r->least != r->most);
+		value_add_text(a, v, "meaning", r->sentence);
+	}
+	node_reply(n, rq, 0, NULL, list);
+}
+
 void node_run_stats(struct node *n, struct node_request *rq, const struct value *args)
 {
 	struct arena *a = n->out->arena;
@@ -204,6 +249,9 @@ void node_run_stats(struct node *n, struct node_request *rq, const struct value 
 	value_add_int(a, v, "bytes_in", (int64_t)c->bytes_in);
 	value_add_int(a, v, "bytes_out", (int64_t)c->bytes_out);
 	run_add_links(n, a, v);
+	struct value *refused = value_add_record(a, v, "refused");
+	for (int i = 0; i < LIMITS; i++)
+		value_add_int(a, refused, limit_rows[i].name, (int64_t)run_limit(n, i).refused);
 	struct value *hops = value_add_list(a, v, "hops");
 	for (int i = 0; i < STATS_HOPS; i++)
 		value_add_int(a, hops, NULL, (int64_t)n->stats.hops[i]);

@@ -15,5 +15,6 @@ void node_run_ring(struct node *n, struct node_request *rq, const struct value *
 void node_run_peers(struct node *n, struct node_request *rq, const struct value *args);
 void node_run_trace(struct node *n, struct node_request *rq, const struct value *args);
 void node_run_ping(struct node *n, struct node_request *rq, const struct value *args);
+void node_run_limits(struct node *n, struct node_request *rq, const struct value *args);
 void node_run_stats(struct node *n, struct node_request *rq, const struct value *args);
 #endif

@@ -7,9 +7,6 @@
 #include "edge/http.h"
 #include "host/host.h"
 
-#define DAEMON_MESSAGES 65536u           /* unread messages kept; above that senders are refused */
-#define DAEMON_MESSAGE_BYTES (16u << 20)
-#define DAEMON_EVENTS 4096u              /* events kept, read or not */
 #define DAEMON_EVENT_BYTES (2u << 20)
 
 struct daemon {
@@ -26,7 +23,7 @@ struct daemon {
 };
 
 /* streams.c: the message and event streams between the node's thread and readers. */
-int streams_init(struct daemon *d);
+bool streams_init(void *ctx, const struct host *h); /* as the hook `ready` */
 void streams_free(struct daemon *d);
 void streams_deliver(void *ctx, struct action_deliver *a);
 void streams_emit(void *ctx, const char *name, const struct value *record, uint64_t wall_ms);

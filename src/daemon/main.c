@@ -103,7 +103,8 @@ static const char *joined_texts(struct arena *a, const struct value *list)
 
 static int configure(struct host_config *cfg, struct order *o, struct daemon *d, char error[OP_JSON_ERROR])
 {
-	const struct value *a = o->args;
+	const struct value *a = o->args, *limits = value_get(a, "limit");
+	uint64_t value;
 	const char *ids = value_text(a, "ids", "derived"), *verb = o->op->name;
 	*cfg = (struct host_config){.dir = o->dir};
 	cfg->mode = strcmp(verb, "create") == 0 ? HOST_CREATE : strcmp(verb, "join") == 0 ? HOST_JOIN : HOST_UP;
@@ -127,9 +128,13 @@ static int configure(struct host_config *cfg, struct order *o, struct daemon *d,
 	cfg->listen = value_text(a, "listen", NULL);
 	cfg->advertise = value_text(a, "advertise", NULL);
 	cfg->join = joined_texts(&o->arena, value_get(a, "access_point"));
-	cfg->stream_messages = DAEMON_MESSAGES;
-	cfg->stream_bytes = DAEMON_MESSAGE_BYTES;
-	cfg->hooks = (struct host_hooks){.ctx = d, .deliver = streams_deliver, .emit = streams_emit, .log = on_log,
+	for (const struct value *v = limits && limits->type == VALUE_LIST ? limits->list.first : NULL; v; v = v->next) {
+		int id, err = limit_parse((const char *)v->bytes.p, &id, &value, error, OP_JSON_ERROR);
+		if (err)
+			return err;
+		cfg->limits[id] = value ? value : LIMIT_FORGET;
+	}
+	cfg->hooks = (struct host_hooks){.ctx = d, .ready = streams_init, .deliver = streams_deliver, .emit = streams_emit, .log = on_log,
 					 .joined = on_joined, .stopped = on_stopped};
 	return 0;
 }
@@ -143,8 +148,6 @@ static int start(struct daemon *d, struct order *o, char error[OP_JSON_ERROR])
 	snprintf(socket_path, sizeof socket_path, "%s/control.sock", o->dir);
 	int err = configure(&cfg, o, d, error);
 	err = err ? err : http_path_ok(socket_path, error);
-	if (!err)
-		err = streams_init(d);
 	if (err)
 		return err;
 	d->host = host_start(&cfg, &err, error, OP_JSON_ERROR);

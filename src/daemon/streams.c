@@ -21,15 +21,16 @@ static void messages_consumed(void *ctx, uint32_t items, uint64_t bytes)
 	host_consumed(d->host, items, bytes);
 }
 
-int streams_init(struct daemon *d)
+bool streams_init(void *ctx, const struct host *h)
 {
+	struct daemon *d = ctx;
 	/* Twice the node's limit: what is unread always fits, and what was read stays for late readers. */
-	struct backlog_config messages = {.max_items = 2 * DAEMON_MESSAGES, .max_bytes = 3u * DAEMON_MESSAGE_BYTES,
+	struct backlog_config messages = {.max_items = 2 * host_limit(h, LIMIT_STREAM_ID), .max_bytes = 3 * host_limit(h, LIMIT_STREAM_BYTES_ID),
 					  .keep_unread = true, .consumed = messages_consumed, .ctx = d};
-	struct backlog_config events = {.max_items = DAEMON_EVENTS, .max_bytes = DAEMON_EVENT_BYTES};
+	struct backlog_config events = {.max_items = host_limit(h, LIMIT_EVENTS_ID), .max_bytes = DAEMON_EVENT_BYTES};
 	d->messages = backlog_new(&messages);
 	d->events = backlog_new(&events);
-	return d->messages && d->events ? 0 : P2PS_ENOMEM;
+	return d->messages && d->events;
 }
 
 void streams_free(struct daemon *d)

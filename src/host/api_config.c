@@ -1,6 +1,7 @@
 /* Configuration: one table of options, kept as text and checked when they are set, so that a node is only ever made
  * from values that make sense. The typed functions go through the same table. */
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,8 +26,7 @@ enum option_type { TEXT, YES_NO, NUMBER, IDS };
 
 enum option {
 	OPT_NETWORK, OPT_OPEN, OPT_IDS, OPT_BITS, OPT_MAX_NODES, OPT_FAULTS, OPT_TABLE, OPT_DIR, OPT_ID, OPT_ZONE, OPT_LISTEN,
-	OPT_ADVERTISE, OPT_JOIN_TIMEOUT, OPT_MEMORY, OPT_SEND, OPT_STREAM, OPT_STREAM_BYTES, OPT_EVENTS, OPT_LINKS, OPT_CACHE,
-	OPT_SPIN, OPT_LEASE, OPTIONS,
+	OPT_ADVERTISE, OPT_JOIN_TIMEOUT, OPT_CACHE, OPT_SPIN, OPT_LEASE, OPT_LIMITS, OPTIONS = OPT_LIMITS + LIMITS,
 };
 
 static const struct option_row {
@@ -48,16 +48,31 @@ static const struct option_row {
 	[OPT_LISTEN] = {"listen", TEXT, 1, 1000, "0"},
 	[OPT_ADVERTISE] = {"advertise", TEXT, 1, 400, ""},
 	[OPT_JOIN_TIMEOUT] = {"join.timeout_ms", NUMBER, 1, 86400000, "30000"},
-	[OPT_MEMORY] = {"limit.memory", NUMBER, 1u << 20, (uint64_t)1 << 46, "268435456"},
-	[OPT_SEND] = {"limit.send", NUMBER, 4096, 48u << 20, "8388608"},
-	[OPT_STREAM] = {"limit.stream", NUMBER, 1, 1u << 30, "65536"},
-	[OPT_STREAM_BYTES] = {"limit.stream_bytes", NUMBER, 4096, (uint64_t)1 << 40, "16777216"},
-	[OPT_EVENTS] = {"limit.events", NUMBER, 1, 1u << 30, "4096"},
-	[OPT_LINKS] = {"limit.links", NUMBER, 4, 1000000, "1024"},
 	[OPT_CACHE] = {"cache", YES_NO, 0, 0, "yes"},
 	[OPT_SPIN] = {"spin_us", NUMBER, 0, 1000000, "0"},
 	[OPT_LEASE] = {"network.lease_ms", NUMBER, 100, 60000, "3000"},
+#define ROW(id, name, scope, unit, fallback, least, most, text) \
+	[OPT_LIMITS + LIMIT_##id##_ID] = {"limit." #name, NUMBER, least, most, NULL},
+	LIMITS_MAP(ROW)
+#undef ROW
 };
+
+/* The fallbacks of limits as text. */
+static char limit_texts[LIMITS][24];
+static void write_limits(void)
+{
+	for (int i = 0; i < LIMITS; i++)
+		snprintf(limit_texts[i], sizeof limit_texts[i], "%" PRIu64, limit_rows[i].fallback);
+}
+
+static const char *fallback(enum option o)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	if (o < OPT_LIMITS)
+		return rows[o].fallback;
+	pthread_once(&once, write_limits);
+	return limit_texts[o - OPT_LIMITS];
+}
 
 struct p2ps_config {
 	char *text[OPTIONS]; /* NULL: the default */
@@ -157,7 +172,7 @@ int p2ps_config_set(p2ps_config *config, const char *name, const char *value)
 	return complain(config, "'%.100s': there is no such option", name ? name : "");
 }
 
-static const char *get(const p2ps_config *c, enum option o) { return c && c->text[o] ? c->text[o] : rows[o].fallback; }
+static const char *get(const p2ps_config *c, enum option o) { return c && c->text[o] ? c->text[o] : fallback(o); }
 
 const char *p2ps_config_get(const p2ps_config *config, const char *name)
 {
@@ -204,7 +219,7 @@ static uint64_t num(const p2ps_config *c, enum option o)
 
 static const char *given(const p2ps_config *c, enum option o) { return c ? c->text[o] : NULL; }
 
-void api_config_fill(const p2ps_config *c, struct host_config *cfg, uint32_t *events_max)
+void api_config_fill(const p2ps_config *c, struct host_config *cfg)
 {
 	cfg->dir = given(c, OPT_DIR);
 	cfg->network_name = get(c, OPT_NETWORK);
@@ -220,12 +235,8 @@ void api_config_fill(const p2ps_config *c, struct host_config *cfg, uint32_t *ev
 	cfg->advertise = given(c, OPT_ADVERTISE);
 	cfg->join_timeout_us = num(c, OPT_JOIN_TIMEOUT) * 1000;
 	cfg->lease_us = num(c, OPT_LEASE) * 1000;
-	cfg->memory_bytes = num(c, OPT_MEMORY);
-	cfg->stream_messages = (uint32_t)num(c, OPT_STREAM);
-	cfg->stream_bytes = num(c, OPT_STREAM_BYTES);
-	cfg->send_bytes = num(c, OPT_SEND);
-	cfg->links_max = (unsigned)num(c, OPT_LINKS);
+	for (int i = 0; i < LIMITS; i++)
+		cfg->limits[i] = given(c, OPT_LIMITS + i) && limit_rows[i].least != limit_rows[i].most ? num(c, OPT_LIMITS + i) : 0;
 	cfg->no_location_cache = yes_no(get(c, OPT_CACHE)) == 0;
 	cfg->spin_us = num(c, OPT_SPIN);
-	*events_max = (uint32_t)num(c, OPT_EVENTS);
 }

@@ -164,5 +164,5 @@ int api_code(const char *name); /* the code of an error's name; P2PS_EINTERNAL w
 
 /* ---- configuration ---- */
 /* Fills in cfg (strings borrowed from config, which may be NULL) and the limit of events. */
-void api_config_fill(const p2ps_config *config, struct host_config *cfg, uint32_t *events_max);
+void api_config_fill(const p2ps_config *config, struct host_config *cfg);
 #endif

@@ -19,6 +19,14 @@ void home_drop(struct home *h)
 }
 
 /* ---- hooks, in the node's thread ---- */
+static bool on_ready(void *ctx, const struct host *h)
+{
+	p2ps_node *n = ctx;
+	n->budget = host_limit(h, LIMIT_SEND_ID);
+	n->events_max = (uint32_t)host_limit(h, LIMIT_EVENTS_ID);
+	return true;
+}
+
 static void on_joined(void *ctx)
 {
 	p2ps_node *n = ctx;
@@ -111,12 +119,11 @@ static int make(enum host_mode mode, const p2ps_config *config, const char *join
 	p2ps_node *n = node_struct();
 	if (!n)
 		return api_fail(P2PS_ENOMEM, "out of memory");
-	api_config_fill(config, &cfg, &n->events_max);
-	pool_init(&n->home->pool, cfg.memory_bytes);
+	api_config_fill(config, &cfg);
+	pool_init(&n->home->pool, 0); /* host_start sets its cap */
 	host_pool_spares(&n->home->pool, n->home->spares);
 	cfg.pool = &n->home->pool;
-	n->budget = cfg.send_bytes;
-	cfg.hooks = (struct host_hooks){n, api_on_deliver, api_on_delivered, api_on_emit, api_on_log, api_on_settled, on_joined, on_stopped};
+	cfg.hooks = (struct host_hooks){n, on_ready, api_on_deliver, api_on_delivered, api_on_emit, api_on_log, api_on_settled, on_joined, on_stopped};
 	/* The hooks may run before host_start returns, and some need n->h: the thread waits for nothing that needs it then. */
 	n->h = host_start(&cfg, &err, why, sizeof why);
 	if (n->h && !(n->access_point = first_access_point(n->h))) {

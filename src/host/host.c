@@ -408,6 +408,7 @@ void host_posts_end(struct host *h)
 
 /* ---- what it is ---- */
 struct pool *host_pool(struct host *h) { return h->pool; }
+uint64_t host_limit(const struct host *h, enum limit_id id) { return h->limits.v[id].max; }
 enum host_state host_state(const struct host *h) { return (enum host_state)atomic_load(&h->state); }
 uint64_t host_id(const struct host *h) { return atomic_load(&h->id); }
 const char *host_dir(const struct host *h) { return h->dir ? dir_path(h->dir) : NULL; }
@@ -423,6 +424,15 @@ const char *host_network_name(struct host *h, char out[64])
 	memcpy(out, h->network_name, 64);
 	pthread_mutex_unlock(&h->lock);
 	return out;
+}
+
+void host_limits_look(void *ctx, struct limits *l)
+{
+	struct host *h = ctx;
+	struct limit *memory = &l->v[LIMIT_MEMORY_ID];
+	memory->now = atomic_load(&h->pool->used);
+	memory->peak = atomic_load(&h->pool->peak);
+	sockets_look(h->links);
 }
 
 unsigned host_bits(const struct host *h) { return atomic_load(&h->bits); }

@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/limits.h"
 #include "base/pool.h"
 #include "com/seam.h"
 #include "core/node.h"
@@ -25,6 +26,9 @@ enum host_state { HOST_STARTING, HOST_JOINED, HOST_STOPPING, HOST_STOPPED };
 
 struct host_hooks {
 	void *ctx;
+	/* The first call, in the thread of host_start: the limits are known (host_limit) and nothing has begun. False: no
+	 * memory, do not start. May be NULL. */
+	bool (*ready)(void *ctx, const struct host *h);
 	/* Messages for the program. The hook may take over the reference in d->entries (and empty the slice); all else is
 	 * borrowed. Give the room back with host_consumed() when they are taken out. NULL: consumed at once. */
 	void (*deliver)(void *ctx, struct action_deliver *d);
@@ -55,20 +59,15 @@ struct host_config {
 	const char *advertise;    /* access points to tell others; default: what we listen on */
 	const char *join;         /* HOST_JOIN: "host:port[#fingerprint]", several separated by blanks */
 	uint64_t join_timeout_us; /* default 30 s */
-	/* Limits. */
-	size_t memory_bytes;      /* pool of the node and its links; default 256 MiB */
+	uint64_t limits[LIMITS];  /* of the table; 0: what the directory remembers, else the default; LIMIT_FORGET: the default */
 	struct pool *pool;        /* the caller's instead, which must outlive all buffers taken from it; default: the host's own */
-	uint32_t stream_messages; /* default 65536 */
-	uint64_t stream_bytes;    /* default 16 MiB */
-	uint64_t send_bytes;      /* default 8 MiB */
-	unsigned links_max;       /* default 1024 */
-	unsigned half_open_max;   /* inbound, before their handshake is over; default 64 */
 	bool no_location_cache;
 	uint64_t spin_us;         /* look again for so long before sleeping; pays only where processors are idle; default 0 */
 	const struct service *const *services; /* ends with NULL; default: all (services/all.c) when linked */
 	struct host_hooks hooks;
 };
 #define HOST_NO_FAULTS UINT32_MAX
+#define LIMIT_FORGET UINT64_MAX
 
 /* What a pool given in `pool` keeps for a node's large buffers: the size of read buffers, and of HOST_BATCH bytes. */
 #define HOST_BATCH (4u + 65536u + 192u)
@@ -135,6 +134,7 @@ void host_call_post(struct host *h, struct host_call *c); /* the caller's memory
 
 /* ---- what it is ---- */
 struct pool *host_pool(struct host *h);
+uint64_t host_limit(const struct host *h, enum limit_id id); /* as set */
 enum host_state host_state(const struct host *h);
 uint64_t host_id(const struct host *h);                  /* 0 until known */
 const char *host_dir(const struct host *h);              /* NULL: in memory */

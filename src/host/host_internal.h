@@ -17,6 +17,7 @@ struct host_memory {
 	uint64_t id;
 	unsigned port;    /* of the first listener, as the system chose it */
 	char *zone, *listen, *advertise;
+	uint64_t limits[LIMITS]; /* 0: not set */
 };
 
 struct io_done {
@@ -31,6 +32,7 @@ struct host {
 	struct sockets *links;
 	struct tls_context *tls;
 	struct pool own_pool, *pool;
+	struct limits limits; /* the node's thread's once that runs; `max` never changes then */
 	struct pool_spares spares[POOL_SPARE_SIZES];
 	struct node *node;
 	struct door *door;
@@ -74,6 +76,7 @@ void host_node_stopped(struct host *h, int err, const char *text);
 void host_housekeeping(struct host *h);
 void host_thread_end(struct host *h);
 void host_posts_end(struct host *h);
+void host_limits_look(void *ctx, struct limits *l);
 unsigned host_bits(const struct host *h); /* of the network; 0 until known */
 extern const struct loop_machine host_machine;
 extern void (*const host_links_event)(void *ctx, struct event *ev);

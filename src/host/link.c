@@ -10,12 +10,15 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "host/link_internal.h"
 #include "p2ps.h"
 
 #define SWEEP_US 200000u
+#define DESCRIPTORS_LEFT 64u /* for files and the program */
 
 /* ---- life of a link ---- */
 void tcp_set_deadline(struct tcp_link *k, uint64_t at)
@@ -43,6 +46,8 @@ struct tcp_link *tcp_new(struct sockets *l, bool inbound, uint32_t number)
 	*(l->last ? &l->last->next : &l->first) = k;
 	l->last = k;
 	l->alive++;
+	limit_use(&l->cfg.limits->v[LIMIT_SOCKETS_ID], l->alive);
+	pool_charge(l->cfg.pool, sizeof *k);
 	return k;
 }
 
@@ -64,6 +69,8 @@ void tcp_release(struct tcp_link *k)
 	if (k->again)
 		tcp_unlist(&l->again, k, offsetof(struct tcp_link, again_next));
 	l->alive--;
+	limit_use(&l->cfg.limits->v[LIMIT_SOCKETS_ID], l->alive);
+	pool_discharge(l->cfg.pool, sizeof *k);
 	pool_free(&l->own, k, sizeof *k);
 }
 
@@ -88,16 +95,48 @@ static void tcp_destroy(struct tcp_link *k)
 	k->destroyed = true;
 	if (k->polling)
 		uv_close((uv_handle_t *)&k->poll, on_poll_closed);
-	if (k->fd >= 0)
+	if (k->fd >= 0) {
+		if (k->reset) /* the system shall not keep it either */
+			setsockopt(k->fd, SOL_SOCKET, SO_LINGER, &(struct linger){.l_onoff = 1}, sizeof(struct linger));
 		close(k->fd);
+	}
 	k->fd = -1;
+	if (k->source)
+		gate_leave(&l->gate, k->source, false);
+	k->source = NULL;
+	tcp_charge(k, 0);
 	if (k->lookup)
 		uv_cancel((uv_req_t *)k->lookup); /* on_lookup releases it */
 	else if (!k->polling && !k->retrying)
 		tcp_release(k);
 }
 
-bool tcp_half_open(const struct tcp_link *k) { return k->inbound && k->state == SOCK_SHAKING; }
+bool tcp_half_open(const struct tcp_link *k)
+{
+	return k->inbound && (k->state == SOCK_SHAKING || k->state == SOCK_QUIET);
+}
+
+static void half_open_end(struct tcp_link *k)
+{
+	struct sockets *l = k->l;
+	if (!tcp_half_open(k))
+		return;
+	*(k->half_prev ? &k->half_prev->half_next : &l->half_first) = k->half_next;
+	*(k->half_next ? &k->half_next->half_prev : &l->half_last) = k->half_prev;
+	SOCKETS_ADD(l->n.half_open, -1);
+	limit_use(&l->cfg.limits->v[LIMIT_HALF_OPEN_ID], SOCKETS_GET(l->n.half_open));
+	l->waiting -= k->waits;
+	k->waits = false;
+	if (k->source)
+		gate_shaken(&l->gate, k->source);
+}
+
+void tcp_charge(struct tcp_link *k, uint32_t bytes)
+{
+	pool_charge(k->l->cfg.pool, bytes);
+	pool_discharge(k->l->cfg.pool, k->charged);
+	k->charged = bytes;
+}
 
 /* At the next sockets_tell the node hears that the link is down, unless err is 0, and what is dead goes. */
 static void bury(struct tcp_link *k, int err)
@@ -120,7 +159,10 @@ void tcp_fail(struct tcp_link *k, int err)
 		return;
 	bool was_up = k->state == SOCK_IS_UP, knew = was_up || (!k->inbound && k->state < SOCK_IS_UP);
 	SOCKETS_ADD(l->n.open, -(was_up));
-	SOCKETS_ADD(l->n.half_open, -(tcp_half_open(k)));
+	k->reset = tcp_half_open(k) && (err == P2PS_EBUSY || err == P2PS_ETIMEOUT);
+	if (k->reset && err == P2PS_ETIMEOUT)
+		l->cfg.limits->v[LIMIT_HANDSHAKE_MS_ID].refused++;
+	half_open_end(k);
 	SOCKETS_ADD(l->n.dials_failed, knew && !was_up);
 	if (k->state == SOCK_SHAKING)
 		SOCKETS_ADD(l->n.handshakes_failed, 1);
@@ -176,7 +218,7 @@ static void tcp_up(struct tcp_link *k)
 		tcp_fail(k, P2PS_EPROTO);
 		return;
 	}
-	SOCKETS_ADD(l->n.half_open, -(tcp_half_open(k)));
+	half_open_end(k);
 	SOCKETS_ADD(l->n.open, 1);
 	k->state = SOCK_IS_UP;
 	tcp_set_deadline(k, UINT64_MAX);
@@ -243,6 +285,8 @@ static void on_poll(uv_poll_t *p, int status, int events)
 	struct sockets *l = k->l;
 	if (k->state == SOCK_CONNECTING) {
 		tcp_connected(k);
+	} else if (k->state == SOCK_QUIET) {
+		tcp_spoken(k);
 	} else {
 		tls_readable(&k->tls);
 		if (status < 0)
@@ -273,6 +317,7 @@ void sockets_sweep(struct sockets *l)
 	}
 	if (!l->warm)
 		pool_spares_drop(l->cfg.pool);
+	sockets_serve(l);
 	bool paused = sockets_resume_listening(l);
 	l->sweep_us = UINT64_MAX;
 	if (l->timed || l->warm || l->starved || paused)
@@ -299,6 +344,14 @@ struct sockets *sockets_new(const struct sockets_config *cfg)
 	l->sweep_us = UINT64_MAX;
 	pool_init(&l->own, 0); /* the node must hear of the end of each dial, also when its pool is empty */
 	map_init(&l->by_number, &l->own);
+	uint64_t salt = 0;
+	struct rlimit files;
+	struct limit *max = &l->cfg.limits->v[LIMIT_SOCKETS_ID];
+	if (getrandom(&salt, sizeof salt, 0) != sizeof salt)
+		salt = (uint64_t)getpid();
+	gate_init(&l->gate, l->cfg.limits, &l->own, salt);
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur != RLIM_INFINITY && files.rlim_cur < max->max + DESCRIPTORS_LEFT)
+		max->max = files.rlim_cur > DESCRIPTORS_LEFT + 16 ? files.rlim_cur - DESCRIPTORS_LEFT : 16;
 	return l;
 }
 
@@ -338,6 +391,7 @@ void sockets_free(struct sockets *l)
 	buf_unref(l->spare_in);
 	buf_unref(l->spare_stage);
 	map_free(&l->by_number);
+	gate_free(&l->gate);
 	free(l);
 }
 
@@ -371,5 +425,7 @@ void sockets_close_all(struct sockets *l)
 }
 
 unsigned sockets_alive(const struct sockets *l) { return l->alive; }
+
+void sockets_look(struct sockets *l) { gate_look(&l->gate); }
 
 const struct sockets_counters *sockets_counters(const struct sockets *l) { return &l->n; }

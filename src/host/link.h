@@ -9,12 +9,12 @@
 #include <sys/socket.h>
 #include <uv.h>
 
+#include "base/limits.h"
 #include "base/pool.h"
 #include "com/seam.h"
 #include "host/tls.h"
 
 #define LINK_DIAL_TIMEOUT_US 5000000u      /* look-up of the name, connection and handshake */
-#define LINK_HANDSHAKE_TIMEOUT_US 5000000u /* of an inbound link */
 #define LINK_LINGER_US 1000000u            /* what was sent before a close is written out within this */
 #define LINK_SILENCE_MS 8000               /* a host that answers nothing for so long is gone */
 #define LINK_QUEUE_MAX (16u << 20)         /* bytes queued above which a link is cut */
@@ -33,7 +33,7 @@ struct sockets_counters {
 struct sockets_config {
 	struct pool *pool;
 	struct tls_context *tls;
-	unsigned links_max, half_open_max;
+	struct limits *limits; /* the node's, touched in its thread only; sockets is cut down to what the system allows */
 	void *ctx;
 	void (*event)(void *ctx, struct event *ev);
 };
@@ -59,5 +59,6 @@ uint64_t sockets_deadline(const struct sockets *l);
 void sockets_tell(struct sockets *l);
 /* Writes what was queued, reads on where a turn ended early. True: something is left to do at once. */
 bool sockets_work(struct sockets *l);
+void sockets_look(struct sockets *l); /* brings the limits' `now` up to date */
 const struct sockets_counters *sockets_counters(const struct sockets *l);
 #endif

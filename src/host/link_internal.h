@@ -4,12 +4,14 @@
 #define P2PS_HOST_LINK_INTERNAL_H
 #include "base/map.h"
 #include "host/addr.h"
+#include "host/gate.h"
 #include "host/link.h"
 #include "host/loop.h"
 
 enum tcp_state {
 	SOCK_RESOLVING,
 	SOCK_CONNECTING,
+	SOCK_QUIET,    /* inbound, and has not begun its handshake: costs a descriptor and this struct */
 	SOCK_SHAKING,
 	SOCK_IS_UP,
 	SOCK_FLUSHING, /* closed by the node: writes out what it sent */
@@ -20,6 +22,7 @@ enum tcp_state {
 struct tcp_link {
 	struct sockets *l;
 	struct tcp_link *prev, *next;     /* all, in order of age */
+	struct tcp_link *half_prev, *half_next; /* half-open ones, in order of age */
 	struct tcp_link *dirty_next, *again_next, *dead_next;
 	uv_poll_t poll;
 	uv_getaddrinfo_t *lookup;     /* in flight */
@@ -35,10 +38,15 @@ struct tcp_link {
 	uint32_t in_start, in_end;
 	uint32_t number;
 	uint32_t warm;                /* sweeps to go until it is idle; 0: it is */
+	uint32_t charged;             /* bytes counted in the node's pool for what OpenSSL holds */
+	struct source *source;        /* inbound: where it counts, until it is closed */
 	int fd, poll_events, err;
 	enum tcp_state state;
 	enum link_class class;
 	bool inbound, polling, dirty, again, buried, destroyed, retrying, in_large, starved;
+	bool waits;                   /* SOCK_QUIET: it has spoken, and waits for its turn to shake hands */
+	bool reset;                   /* closed without the system's courtesies */
+	bool accepted;                /* inbound: the node has welcomed it */
 	char remote[ADDR_TEXT_MAX];
 };
 
@@ -54,7 +62,7 @@ struct sockets {
 	uv_loop_t *uv;
 	uint64_t sweep_us; /* the next; UINT64_MAX: nothing to look for */
 	struct map by_number;
-	struct tcp_link *first, *last;
+	struct tcp_link *first, *last, *half_first, *half_last;
 	struct tcp_link *dirty, *again, *dead, *dead_last;
 	struct listener listeners[LINK_LISTENERS_MAX];
 	unsigned listener_count;
@@ -64,6 +72,8 @@ struct sockets {
 	unsigned timed;    /* links with a deadline */
 	unsigned warm;     /* links in use lately */
 	unsigned starved;  /* links that wait for memory to read into */
+	unsigned waiting;  /* links that wait for a handshake */
+	struct gate gate;
 	struct pool own;   /* of these structs: not the node's, whose cap is for what peers send */
 	bool stopping;
 	struct sockets_counters n;
@@ -78,6 +88,7 @@ bool tcp_watch(struct tcp_link *k, int events);
 void tcp_poll(struct tcp_link *k, int events);
 void tcp_set_deadline(struct tcp_link *k, uint64_t at);
 void tcp_shake(struct tcp_link *k);
+void tcp_charge(struct tcp_link *k, uint32_t bytes);
 void tcp_wait_for_end(struct tcp_link *k); /* everything is written: good-bye, then the peer's end */
 void sockets_sweep_soon(struct sockets *l); /* something has a deadline */
 
@@ -92,6 +103,8 @@ void tcp_feed(struct tcp_link *k); /* memory may be there again */
 
 /* ---- link_open.c ---- */
 void tcp_connected(struct tcp_link *k);
+void tcp_spoken(struct tcp_link *k);    /* an inbound connection has sent its first bytes */
+void sockets_serve(struct sockets *l);  /* those who wait to shake hands */
 int sockets_start_listening(struct sockets *l);
 bool sockets_resume_listening(struct sockets *l); /* where descriptors had run out; true: still so */
 void sockets_close_listeners(struct sockets *l);

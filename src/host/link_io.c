@@ -19,6 +19,7 @@
 static void keep_warm(struct tcp_link *k)
 {
 	if (!k->warm) {
+		tcp_charge(k, TLS_BYTES);
 		k->l->warm++;
 		sockets_sweep_soon(k->l);
 	}
@@ -29,7 +30,7 @@ void tcp_cool(struct tcp_link *k)
 {
 	if (k->warm && !--k->warm) {
 		k->l->warm--;
-		tls_rest(&k->tls);
+		tcp_charge(k, tls_rest(&k->tls) ? TLS_REST_BYTES : TLS_BYTES);
 	}
 }
 
@@ -121,6 +122,10 @@ void sockets_send(struct sockets *l, struct action_send *s)
 	if (!k || k->state != SOCK_IS_UP) {
 		slice_drop(&body);
 		return;
+	}
+	if (k->source && !k->accepted && s->head[0] == FRAME_WELCOME) {
+		k->accepted = true;
+		gate_accepted(k->source, loop_boot_us());
 	}
 	if (body.len <= COPY_MAX) {
 		ok = out_copy(k, s->head, s->head_len) && (!body.len || out_copy(k, body.p, body.len));

@@ -28,7 +28,7 @@ static void begin_shaking(struct tcp_link *k)
 {
 	struct sockets *l = k->l;
 	k->state = SOCK_SHAKING;
-	SOCKETS_ADD(l->n.half_open, tcp_half_open(k));
+	tcp_charge(k, TLS_SHAKE_BYTES);
 	if (tls_open(&k->tls, l->cfg.tls, k->fd, k->inbound, &l->n.wire_in, &l->n.wire_out) != 0)
 		tcp_fail(k, P2PS_ENOMEM);
 	else
@@ -162,7 +162,9 @@ void sockets_dial(struct sockets *l, uint32_t number, enum link_class class, con
 	snprintf(k->remote, sizeof k->remote, "%s", address);
 	tcp_set_deadline(k, loop_boot_us() + LINK_DIAL_TIMEOUT_US);
 	sockets_sweep_soon(l);
-	if (l->stopping || l->alive > l->cfg.links_max)
+	struct limit *sockets = &l->cfg.limits->v[LIMIT_SOCKETS_ID];
+	sockets->refused += l->alive > sockets->max;
+	if (l->stopping || l->alive > sockets->max)
 		tcp_fail(k, l->stopping ? P2PS_ECLOSED : P2PS_ENOMEM);
 	else if (addr_parse(&a, address, NULL, 0) != 0 || !a.has_port || !a.port)
 		tcp_fail(k, P2PS_EINVAL);
@@ -214,22 +216,44 @@ int sockets_listen(struct sockets *l, const struct sockaddr_storage *ss, socklen
 	return 0;
 }
 
-/* The oldest one that has not shaken hands makes room for a new one. */
-static void evict(struct sockets *l)
+/* The oldest half-open connection of one source, or of the source with most of them, makes room for a new one. */
+static void evict(struct sockets *l, const struct source *of, enum limit_id why)
 {
-	for (struct tcp_link *k = l->first; k; k = k->next)
-		if (tcp_half_open(k)) {
-			SOCKETS_ADD(l->n.refused, 1);
-			tcp_fail(k, P2PS_EBUSY);
-			return;
-		}
+	struct tcp_link *victim = NULL;
+	for (struct tcp_link *k = l->half_first; k; k = k->half_next)
+		if (of ? k->source == of && !victim : !victim || k->source->half_open > victim->source->half_open)
+			victim = k;
+	SOCKETS_ADD(l->n.refused, 1);
+	l->cfg.limits->v[why].refused++;
+	tcp_fail(victim, P2PS_EBUSY);
+}
+
+/* A quarter of the descriptors, and an eighth of the memory, are not for strangers. */
+static struct source *may_enter(struct sockets *l, const struct sockaddr_storage *ss)
+{
+	struct limit *sockets = &l->cfg.limits->v[LIMIT_SOCKETS_ID];
+	const struct pool *p = l->cfg.pool;
+	if (l->alive >= sockets->max - sockets->max / 4) {
+		sockets->refused++;
+		return NULL;
+	}
+	if (p->cap && atomic_load_explicit(&p->used, memory_order_relaxed) > p->cap - p->cap / 8) {
+		l->cfg.limits->v[LIMIT_MEMORY_ID].refused++;
+		return NULL;
+	}
+	return gate_enter(&l->gate, ss);
 }
 
 static void admit(struct sockets *l, int fd, const struct sockaddr_storage *ss)
 {
-	struct tcp_link *k = l->alive < l->cfg.links_max ? tcp_new(l, true, l->next_inbound) : NULL;
+	struct limit *half = &l->cfg.limits->v[LIMIT_HALF_OPEN_ID];
+	struct source *from = may_enter(l, ss);
+	struct tcp_link *k = from ? tcp_new(l, true, l->next_inbound) : NULL;
 	if (!k) {
 		SOCKETS_ADD(l->n.refused, 1);
+		if (from)
+			gate_leave(&l->gate, from, true);
+		setsockopt(fd, SOL_SOCKET, SO_LINGER, &(struct linger){.l_onoff = 1}, sizeof(struct linger));
 		close(fd);
 		return;
 	}
@@ -238,15 +262,67 @@ static void admit(struct sockets *l, int fd, const struct sockaddr_storage *ss)
 	tune(fd);
 	k->fd = fd;
 	k->class = LINK_CONTROL;
+	k->source = from;
+	k->state = SOCK_QUIET;
+	k->half_prev = l->half_last;
+	*(l->half_last ? &l->half_last->half_next : &l->half_first) = k;
+	l->half_last = k;
+	SOCKETS_ADD(l->n.half_open, 1);
+	limit_use(half, SOCKETS_GET(l->n.half_open));
 	addr_text(ss, k->remote);
-	tcp_set_deadline(k, loop_boot_us() + LINK_HANDSHAKE_TIMEOUT_US);
+	tcp_set_deadline(k, loop_boot_us() + l->cfg.limits->v[LIMIT_HANDSHAKE_MS_ID].max * 1000);
 	sockets_sweep_soon(l);
 	if (!tcp_watch(k, UV_READABLE))
 		tcp_fail(k, P2PS_ENOMEM);
+	if (from->half_open > l->cfg.limits->v[LIMIT_SOURCE_HALF_OPEN_ID].max)
+		evict(l, from, LIMIT_SOURCE_HALF_OPEN_ID);
+	else if (half->now > half->max)
+		evict(l, NULL, LIMIT_HALF_OPEN_ID);
+}
+
+void tcp_spoken(struct tcp_link *k)
+{
+	struct sockets *l = k->l;
+	enum gate_answer may = gate_shake(&l->gate, k->source, loop_boot_us());
+	if (may == GATE_REFUSE) {
+		SOCKETS_ADD(l->n.refused, 1);
+		tcp_fail(k, P2PS_EBUSY);
+		return;
+	}
+	bool waits = may == GATE_WAIT;
+	l->waiting += waits - k->waits;
+	k->waits = waits;
+	if (waits)
+		tcp_poll(k, 0);
 	else
 		begin_shaking(k);
-	if (SOCKETS_GET(l->n.half_open) > l->cfg.half_open_max)
-		evict(l);
+}
+
+/* Who has had no handshake for longest comes first; of those the one that came first. */
+static struct tcp_link *next_in_turn(struct sockets *l)
+{
+	struct tcp_link *best = NULL;
+	for (struct tcp_link *k = l->half_first; k; k = k->half_next)
+		if (k->waits && k->state == SOCK_QUIET && (!best || k->source->shaken_us < best->source->shaken_us))
+			best = k;
+	return best;
+}
+
+void sockets_serve(struct sockets *l)
+{
+	struct tcp_link *k;
+	while (l->waiting && (k = next_in_turn(l))) {
+		tcp_spoken(k);
+		if (k->waits)
+			break;
+	}
+}
+
+static void pause_listening(struct listener *li)
+{
+	uv_poll_stop(&li->poll);
+	li->paused = true;
+	sockets_sweep_soon(li->l);
 }
 
 static void on_listen(uv_poll_t *p, int status, int events)
@@ -257,14 +333,15 @@ static void on_listen(uv_poll_t *p, int status, int events)
 		struct sockaddr_storage ss = {0};
 		socklen_t len = sizeof ss;
 		int fd = accept4(li->fd, (struct sockaddr *)&ss, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
-		if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)) {
-			uv_poll_stop(&li->poll);
-			li->paused = true;
-			sockets_sweep_soon(l);
-		}
+		if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS))
+			pause_listening(li);
 		if (fd < 0)
 			break;
 		admit(l, fd, &ss);
+		if (!gate_accepts(&l->gate, loop_boot_us())) { /* what comes faster waits in the system, or is turned away there */
+			pause_listening(li);
+			break;
+		}
 	}
 	sockets_tell(l);
 }

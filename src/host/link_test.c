@@ -26,6 +26,7 @@ struct toy {
 	struct loop loop;
 	struct sockets *links;
 	struct pool pool;
+	struct limits limits;
 	struct tls_context *tls;
 	uint8_t seed[32], public_key[32];
 	uint16_t port;
@@ -161,7 +162,10 @@ static struct toy *toy_new(uint8_t seed, unsigned links_max, unsigned half_open_
 	pthread_cond_init(&t->changed, NULL);
 	t->tls = tls_context_new(t->seed);
 	assert_non_null(t->tls);
-	struct sockets_config lc = {&t->pool, t->tls, links_max, half_open_max, t, toy_event};
+	limits_init(&t->limits);
+	t->limits.v[LIMIT_SOCKETS_ID].max = links_max;
+	t->limits.v[LIMIT_HALF_OPEN_ID].max = half_open_max;
+	struct sockets_config lc = {&t->pool, t->tls, &t->limits, t, toy_event};
 	t->links = sockets_new(&lc);
 	struct sockaddr_storage ss = {0}, bound;
 	((struct sockaddr_in *)&ss)->sin_family = AF_INET;

@@ -43,6 +43,12 @@ static int take_line(struct host_memory *m, char *line)
 		return memory_set(&m->listen, value);
 	else if (strcmp(line, "advertise") == 0)
 		return memory_set(&m->advertise, value);
+	else if (strncmp(line, "limit.", 6) == 0) {
+		int id = limit_find(line + 6, strlen(line + 6));
+		uint64_t v = strtoull(value, NULL, 10);
+		if (id >= 0 && limit_check(id, v, NULL, 0) == 0)
+			m->limits[id] = v;
+	}
 	return 0; /* a later version's line */
 }
 
@@ -74,6 +80,9 @@ int memory_save(struct dir *d, const struct host_memory *m)
 		fprintf(f, "listen %s\n", m->listen);
 	if (m->advertise && *m->advertise)
 		fprintf(f, "advertise %s\n", m->advertise);
+	for (int i = 0; i < LIMITS; i++)
+		if (m->limits[i])
+			fprintf(f, "limit.%s %" PRIu64 "\n", limit_rows[i].name, m->limits[i]);
 	if (fclose(f) != 0) {
 		free(text);
 		return P2PS_ENOMEM;

@@ -20,6 +20,7 @@
 #include "p2ps.h"
 
 #define ARENA_CAP ((size_t)64 << 20) /* of one step */
+#define ARENA_LEAST ((size_t)16 << 20)
 #define JOIN_MAX 32u
 
 /* ---- the little that happens while it runs ---- */
@@ -65,6 +66,7 @@ static void save_membership(struct host *h, const struct network *net)
 		memcpy(s->document, net->document.p, s->len);
 	s->memory.id = h->memory.id;
 	s->memory.port = h->memory.port;
+	memcpy(s->memory.limits, h->memory.limits, sizeof s->memory.limits);
 	memory_set(&s->memory.zone, h->memory.zone);
 	memory_set(&s->memory.listen, h->memory.listen);
 	memory_set(&s->memory.advertise, h->memory.advertise);
@@ -469,9 +471,10 @@ static int make_node(struct start *s)
 		.network_document = s->net.document, .found = cfg->mode == HOST_CREATE,
 		.join = cfg->mode == HOST_JOIN ? (const char *const *)s->join : NULL,
 		.join_timeout_us = cfg->join_timeout_us,
-		.stream_messages = cfg->stream_messages ? cfg->stream_messages : 65536,
-		.stream_bytes = cfg->stream_bytes ? cfg->stream_bytes : 16u << 20,
-		.send_bytes = (cfg->send_bytes ? cfg->send_bytes : 8u << 20) + (cfg->send_bytes >> 2) + (2u << 20),
+		.limits = &h->limits,
+		.stream_messages = (uint32_t)h->limits.v[LIMIT_STREAM_ID].max,
+		.stream_bytes = h->limits.v[LIMIT_STREAM_BYTES_ID].max,
+		.send_bytes = h->limits.v[LIMIT_SEND_ID].max + (h->limits.v[LIMIT_SEND_ID].max >> 2) + (2u << 20),
 		.no_location_cache = cfg->no_location_cache,
 		.services = cfg->services ? cfg->services : all_services,
 	};
@@ -494,9 +497,13 @@ static int start_thread(struct start *s)
 	struct host *h = s->h;
 	struct loop_machine m = host_machine;
 	m.ctx = h;
-	if (loop_init(&h->loop, &m, h->links, ARENA_CAP) != 0)
+	size_t quarter = h->limits.v[LIMIT_MEMORY_ID].max / 4;
+	size_t step = quarter > ARENA_CAP ? ARENA_CAP : quarter < ARENA_LEAST ? ARENA_LEAST : quarter;
+	if (loop_init(&h->loop, &m, h->links, step) != 0)
 		return fail(s, P2PS_EIO, "no event loop: descriptors may have run out");
 	h->loop.spin_us = s->cfg->spin_us;
+	if (h->hooks.ready && !h->hooks.ready(h->hooks.ctx, h))
+		return P2PS_ENOMEM;
 	if (sockets_start(h->links, &h->loop.uv) != 0)
 		return fail(s, P2PS_EIO, "no event loop: descriptors may have run out");
 	sigset_t all, old;
@@ -507,6 +514,25 @@ static int start_thread(struct start *s)
 	if (!h->thread_runs)
 		return fail(s, P2PS_ENOMEM, "no thread for the node");
 	pthread_setname_np(h->thread, "p2ps-node");
+	return 0;
+}
+
+/* The table's defaults, what the directory remembers, what is asked for now: the later counts. */
+static int set_limits(struct start *s)
+{
+	struct host *h = s->h;
+	char why[200];
+	for (int i = 0; i < LIMITS; i++) {
+		uint64_t v = s->cfg->limits[i];
+		int err = v && v != LIMIT_FORGET ? limit_check(i, v, why, sizeof why) : 0;
+		if (err)
+			return fail(s, err, why);
+		if (v)
+			h->memory.limits[i] = v == LIMIT_FORGET ? 0 : v;
+		if (h->memory.limits[i])
+			h->limits.v[i].max = h->memory.limits[i];
+	}
+	h->pool->cap = h->limits.v[LIMIT_MEMORY_ID].max;
 	return 0;
 }
 
@@ -526,8 +552,10 @@ static int start(struct start *s)
 		err = open_identity(s);
 	if (err)
 		return err;
-	struct sockets_config lc = {h->pool, h->tls, cfg->links_max ? cfg->links_max : 1024,
-		cfg->half_open_max ? cfg->half_open_max : 64, h, host_links_event};
+	err = set_limits(s);
+	if (err)
+		return err;
+	struct sockets_config lc = {h->pool, h->tls, &h->limits, h, host_links_event};
 	h->links = sockets_new(&lc);
 	snprintf(store, sizeof store, "%s/store", h->dir ? dir_path(h->dir) : "");
 	h->door = door_new(h->pool, h->dir ? store : NULL);
@@ -579,7 +607,10 @@ struct host *host_start(const struct host_config *cfg, int *err, char *why, size
 	pthread_cond_init(&h->changed, &a);
 	pthread_condattr_destroy(&a);
 	pthread_mutex_init(&h->lock, NULL);
-	pool_init(&h->own_pool, cfg->memory_bytes ? cfg->memory_bytes : (size_t)256 << 20);
+	limits_init(&h->limits);
+	h->limits.look = host_limits_look;
+	h->limits.ctx = h;
+	pool_init(&h->own_pool, h->limits.v[LIMIT_MEMORY_ID].max);
 	h->pool = cfg->pool ? cfg->pool : &h->own_pool;
 	if (!cfg->pool)
 		host_pool_spares(&h->own_pool, h->spares);

@@ -48,6 +48,10 @@ static int bio_read(BIO *b, char *p, int n)
 		t->error = errno;
 		return -1;
 	}
+	if (!t->done && (t->early += (uint32_t)got) > TLS_EARLY_MAX) {
+		t->error = EMSGSIZE;
+		return -1;
+	}
 	t->eof = got == 0;
 	t->dry = got < n;
 	count(t->wire_in, got);
@@ -188,7 +192,6 @@ static bool context_rules(SSL_CTX *ctx)
 	SSL_CTX_set_cert_verify_callback(ctx, judge, NULL);
 	SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
 	SSL_CTX_set_read_ahead(ctx, 1);
-	SSL_CTX_set_default_read_buffer_len(ctx, READ_AHEAD);
 	return SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION) == 1 &&
 	       SSL_CTX_set_max_proto_version(ctx, TLS1_3_VERSION) == 1 &&
 	       SSL_CTX_set_ciphersuites(ctx, "TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_256_GCM_SHA384") == 1 &&
@@ -284,11 +287,24 @@ bool tls_peer_key(const struct tls *t, uint8_t key[32])
 
 void tls_readable(struct tls *t) { t->dry = false; }
 
+/* A handshake gets by with the smallest buffer; the large one takes its place as soon as that is empty. */
+static void widen(struct tls *t)
+{
+	t->wide = SSL_free_buffers(t->ssl) == 1;
+	if (t->wide)
+		SSL_set_default_read_buffer_len(t->ssl, READ_AHEAD);
+}
+
 int tls_read(struct tls *t, void *p, uint32_t n)
 {
 	ERR_clear_error();
 	int rc = SSL_read(t->ssl, p, (int)n);
-	return rc > 0 ? rc : failed(t, rc);
+	if (rc > 0)
+		return rc;
+	rc = failed(t, rc);
+	if (rc == 0 && !t->wide)
+		widen(t);
+	return rc;
 }
 
 int tls_write(struct tls *t, const void *p, uint32_t n)
@@ -325,14 +341,14 @@ int tls_flush(struct tls *t)
 	return 1;
 }
 
-void tls_rest(struct tls *t)
+bool tls_rest(struct tls *t)
 {
 	if (tls_unsent(t) || !t->done)
-		return;
+		return false;
 	free(t->out);
 	t->out = NULL;
 	t->out_start = t->out_end = t->out_cap = 0;
-	SSL_free_buffers(t->ssl); /* not when a record is half read: then another time */
+	return SSL_free_buffers(t->ssl) == 1; /* not when a record is half read: then another time */
 }
 
 void tls_shutdown(struct tls *t)

@@ -9,6 +9,11 @@
 
 #define TLS_RECORD 16384u /* plaintext bytes of one record */
 #define TLS_UNSENT 65536u /* bytes of records that gather before they are sent */
+#define TLS_EARLY_MAX 32768u /* bytes a peer may send before the handshake is over */
+/* What a link holds outside the node's pool, measured: shaking hands, in use, and after tls_rest. */
+#define TLS_SHAKE_BYTES 81920u
+#define TLS_BYTES 163840u
+#define TLS_REST_BYTES 17408u
 
 struct tls_context;
 struct tls_context *tls_context_new(const uint8_t seed[32]); /* NULL: no memory or no OpenSSL to speak of */
@@ -20,9 +25,11 @@ struct tls {
 	bool dry;       /* the socket gave less than it was asked for: nothing more there until it is readable again */
 	bool eof;       /* the peer sent its last byte */
 	bool done;      /* handshake over */
+	bool wide;      /* reads ahead in large pieces */
 	int error;      /* errno of a failed socket call; then nothing works any more */
 	uint8_t *out;   /* ciphertext the socket has not taken yet */
 	uint32_t out_start, out_end, out_cap;
+	uint32_t early;   /* bytes read before the handshake was over */
 	uint32_t records; /* written since the last key update */
 	atomic_ullong *wire_in, *wire_out; /* counters to add to, ours to write */
 };
@@ -41,6 +48,6 @@ int tls_write(struct tls *t, const void *p, uint32_t n);
 /* Hands what was kept to the socket. 1: all gone; 0: the socket is full; P2PS_EIO. */
 int tls_flush(struct tls *t);
 static inline uint32_t tls_unsent(const struct tls *t) { return t->out_end - t->out_start; }
-void tls_rest(struct tls *t);     /* a link that is idle gives its buffers back until it is used again */
+bool tls_rest(struct tls *t);     /* a link that is idle gives its buffers back until it is used again; false: cannot now */
 void tls_shutdown(struct tls *t); /* close_notify into the unsent bytes */
 #endif
