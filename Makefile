@@ -58,9 +58,10 @@ sanitize: deps-ci
 coverage: deps-ci
 	@tools/coverage
 
-## make docs       generate docs/OPERATIONS.md from the tables
+## make docs       generate docs/OPERATIONS.md and docs/LIMITS.md from the tables
 docs: build
 	@$(BUILD)/src/gen-docs > docs/OPERATIONS.md
+	@$(BUILD)/src/gen-docs limits > docs/LIMITS.md
 
 ## make install    into DESTDIR and PREFIX (default /usr/local)
 install: build

@@ -159,6 +159,8 @@ P2PS_API void p2ps_config_free(p2ps_config **config);
  *   joining
  *	join.timeout_ms     default 30000
  *   limits
+ *	limit.NAME          one of the limits of docs/LIMITS.md, a number; a node with a directory remembers those that were
+ *	                    set. For example:
  *	limit.memory        bytes the node may take in all, default 268435456
  *	limit.send          bytes sent and not yet settled, from which on sending gives P2PS_EBUSY, default 8388608, at most
  *	                    50331648
@@ -197,6 +199,8 @@ P2PS_API int p2ps_config_id(p2ps_config *config, uint64_t id);
 P2PS_API int p2ps_config_zone(p2ps_config *config, const char *zone);
 P2PS_API int p2ps_config_listen(p2ps_config *config, const char *addresses);
 P2PS_API int p2ps_config_advertise(p2ps_config *config, const char *addresses);
+/* name without "limit."; value as p2ps_config_set takes it. */
+P2PS_API int p2ps_config_limit(p2ps_config *config, const char *name, uint64_t value);
 
 /* ---------------------------------------------------------------------------------------------------------------
  * Life of a node
@@ -329,6 +333,8 @@ P2PS_API int p2ps_ping(p2ps_node *node, uint64_t id, p2ps_op **op);
 P2PS_API int p2ps_status(p2ps_node *node, p2ps_op **op);
 P2PS_API int p2ps_ring(p2ps_node *node, p2ps_op **op);
 P2PS_API int p2ps_peers(p2ps_node *node, p2ps_op **op);
+/* A list with a record for each limit: limit, scope, unit, value, now, peak, refused, default, settable, meaning. */
+P2PS_API int p2ps_limits(p2ps_node *node, p2ps_op **op);
 
 /* ---------------------------------------------------------------------------------------------------------------
  * Operations

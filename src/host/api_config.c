@@ -210,6 +210,14 @@ int p2ps_config_zone(p2ps_config *c, const char *zone) { return set_text(c, OPT_
 int p2ps_config_listen(p2ps_config *c, const char *addresses) { return set_text(c, OPT_LISTEN, addresses); }
 int p2ps_config_advertise(p2ps_config *c, const char *addresses) { return set_text(c, OPT_ADVERTISE, addresses); }
 
+int p2ps_config_limit(p2ps_config *c, const char *name, uint64_t value)
+{
+	int id = name ? limit_find(name, strlen(name)) : -1;
+	if (c && id < 0)
+		return complain(c, "limit '%.60s': there is none of this name", name ? name : "");
+	return set_number(c, (enum option)(OPT_LIMITS + id), value);
+}
+
 static uint64_t num(const p2ps_config *c, enum option o)
 {
 	uint64_t v = 0;

@@ -170,6 +170,7 @@ int p2ps_ping(p2ps_node *node, uint64_t id, p2ps_op **op) { return request(node,
 int p2ps_status(p2ps_node *node, p2ps_op **op) { return request(node, "status", NULL, 0, op); }
 int p2ps_ring(p2ps_node *node, p2ps_op **op) { return request(node, "ring", NULL, 0, op); }
 int p2ps_peers(p2ps_node *node, p2ps_op **op) { return request(node, "peers", NULL, 0, op); }
+int p2ps_limits(p2ps_node *node, p2ps_op **op) { return request(node, "limits", NULL, 0, op); }
 
 int p2ps_stats(p2ps_node *n, p2ps_value **stats)
 {

@@ -95,6 +95,13 @@ static void options(void **state)
 	assert_string_equal(p2ps_config_get(c, "network.bits"), "32");
 	assert_null(p2ps_config_get(c, "no.such"));
 	assert_int_equal(p2ps_config_set(NULL, "node.id", "1"), P2PS_EINVAL);
+	assert_int_equal(p2ps_config_limit(c, "half-open", 77), 0);
+	assert_string_equal(p2ps_config_get(c, "limit.half_open"), "77");
+	assert_int_equal(p2ps_config_limit(c, "memory", 1), P2PS_EINVAL);
+	assert_int_equal(p2ps_config_limit(c, "no such", 1), P2PS_EINVAL);
+	assert_int_equal(p2ps_config_limit(c, NULL, 1), P2PS_EINVAL);
+	assert_int_equal(p2ps_config_limit(NULL, "memory", 1 << 25), P2PS_EINVAL);
+	assert_string_equal(p2ps_config_get(c, "limit.memory"), "268435456");
 	p2ps_config_free(&c);
 	p2ps_config_free(&c);
 }

@@ -60,7 +60,7 @@ SCHEMA = {
               5: ("self", "Contact"), 6: ("class", "uint32"), 7: ("join", "bool"), 8: ("observed", "string")},
     "Welcome": {1: ("wire", "uint32"), 2: ("features", "uint32"), 3: ("document", "bytes"), 4: ("self", "Contact"),
                 5: ("observed", "string")},
-    "Bye": {1: ("error", "sint32"), 2: ("text", "string"), 3: ("hint", "Contact")},
+    "Bye": {1: ("error", "sint32"), 2: ("text", "string"), 3: ("hint", "Contact"), 4: ("retry_ms", "uint32")},
     "Paths": {1: ("wanted", "bool")},
     "RootDocument": {1: ("format", "uint32"), 2: ("name", "string"), 3: ("root_key", "bytes"), 4: ("open", "bool"),
                      5: ("chosen_ids", "bool"), 6: ("bits", "uint32"), 7: ("max_nodes", "uint64"), 8: ("faults", "uint32"),
@@ -331,6 +331,8 @@ def decode_bye(b):
     m = proto("Bye", b)
     out = {"error": m["error"] if LAST_ERROR <= m["error"] <= 0 else ERRORS["EREFUSED"],
            "text": m["text"] if text_ok(m["text"], 200) else ""}
+    if m["retry_ms"]:
+        out["retry_ms"] = m["retry_ms"]
     if m["hint"]:
         out["hint"] = contact(m["hint"])
     return out

@@ -113,6 +113,8 @@ json_t *describe_bye(struct slice s)
 	json_t *o = json_object();
 	put_int(o, "error", b.err);
 	put_text(o, "text", b.text);
+	if (b.retry_ms)
+		put_int(o, "retry_ms", b.retry_ms);
 	if (b.has_hint)
 		json_object_set_new(o, "hint", contact_json(&b.hint));
 	return o;

@@ -286,6 +286,8 @@ void make_byes(json_t *v)
 	vectors_add(v, describe_bye, "nobody needs the link", bye_encode(&vectors_pool, &b));
 	b = (struct bye){.err = P2PS_EBUSY, .text = "full", .has_hint = true, .hint = c};
 	vectors_add(v, describe_bye, "busy, with a hint", bye_encode(&vectors_pool, &b));
+	b = (struct bye){.err = P2PS_EBUSY, .text = "full", .retry_ms = 2750};
+	vectors_add(v, describe_bye, "busy, with a time to wait", bye_encode(&vectors_pool, &b));
 	b = (struct bye){.err = -1000, .text = "an error of a later version"};
 	vectors_add(v, describe_bye, "an unknown error reads as EREFUSED", bye_encode(&vectors_pool, &b));
 	memset(longer, 'x', sizeof longer - 1);
