@@ -153,8 +153,6 @@ static void opened_outbound(struct com *c, struct link *l)
 		hello_send(c, l);
 }
 
-static void link_refuse(struct com *c, struct link *l, int err, const char *text, const struct contact *hint);
-
 /* Room for one more whose hello is to come: who has been silent for longest gives way. */
 static bool hello_room(struct com *c)
 {
