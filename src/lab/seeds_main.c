@@ -385,7 +385,7 @@ static struct options options_read(int argc, char **argv)
 	if (o.trace && runs(&o) != 1)
 		die("--trace", "needs exactly one seed");
 	if (!o.seed_s)
-		o.seed_s = o.kind == SCENARIO_BIG || o.nodes > 100 || o.file ? 900 : 60;
+		o.seed_s = o.kind == SCENARIO_BIG || o.nodes > 100 || o.file ? 1800 : 600;
 	return o;
 }
 
