@@ -228,7 +228,7 @@ P2PS_API int p2ps_wait_joined(p2ps_node *node, int timeout_ms);
  * (may be NULL), the event "stopped" and p2ps_state tell when it is done. */
 P2PS_API int p2ps_stop(p2ps_node *node, p2ps_op **op);
 
-/* The same for good: the directory forgets the network. */
+/* The same for good: the directory forgets the network, the node's identity and its data; p2ps_up gives P2PS_ENOT_MEMBER then. */
 P2PS_API int p2ps_leave(p2ps_node *node, p2ps_op **op);
 
 /* Ends a node and frees it. A running one is stopped gracefully first; after 3 seconds it is cut off. Messages, events and
@@ -420,8 +420,11 @@ P2PS_API void p2ps_message_free(p2ps_message **message);
  * Events: what happens to the node, its neighbours and its operations
  *
  *	connected, alone, newpred, newsucc, joined, left, down, suspected, restored, range, range_forced, stopped
- *		p2ps_event_value has the members that `p2ps events` shows. connected: this node is a member; joined, left, down:
- *		a neighbour came, went, died; stopped: this node, members error and text
+ *		p2ps_event_value has the members that `p2ps events` shows. connected: this node is a member; alone: it is the
+ *		only one; newpred, newsucc: another neighbour on that side (members id and old, null: nobody); joined, left, down:
+ *		a neighbour came, went, died; suspected, restored: its link is gone, or there again; range, range_forced: what this
+ *		node is responsible for (from, to], in peace or taken over from a crashed neighbour; stopped: this node, members
+ *		error and text
  *	done    an operation ended: p2ps_event_op is its number, p2ps_event_error its result. Only for operations whose handle
  *		the caller asked for
  *	log     the library has something to say: members level and text

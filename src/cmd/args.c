@@ -140,6 +140,14 @@ static int absolute_dir(struct cmd_line *line)
 	return 0;
 }
 
+static bool names_service(const char *word)
+{
+	for (const struct op *const *t = all_ops; *t; t++)
+		if (strcmp((*t)->service, word) == 0 && strcmp(word, "node") != 0)
+			return true;
+	return false;
+}
+
 static int parse_words(struct cmd_line *line, int argc, char **argv)
 {
 	*line = (struct cmd_line){.args = json_object()};
@@ -155,7 +163,13 @@ static int parse_words(struct cmd_line *line, int argc, char **argv)
 			line->help = true;
 		else if (!only_words && strncmp(argv[0], "--", 2) == 0)
 			err = take_option(line, argv[0], argc > 1 ? argv[1] : NULL, &used);
-		else if (!line->op) {
+		else if (!line->op && !line->service && strcmp(argv[0], "help") == 0)
+			line->help = true;
+		else if (!line->op && !line->service && names_service(argv[0]) &&
+			 (argc == 1 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
+			line->service = argv[0];
+			line->help |= argc > 1;
+		} else if (!line->op) {
 			line->op = find_verb(&argc, &argv, line->error);
 			if (!line->op)
 				return P2PS_EINVAL;
@@ -220,7 +234,7 @@ void args_usage_op(const struct op *op)
 	printf("\nResult:  %s\nErrors:  %s\nExample: %s\n", op->result, *op->errors ? op->errors : "none", op->example);
 }
 
-void args_usage_all(void)
+void args_usage_all(const char *service)
 {
 	printf("p2ps: make a set of machines one network that needs no server.\n\n"
 	       "Usage: p2ps VERB [ARGUMENTS] [--dir DIR] [--json]\n"
@@ -228,6 +242,8 @@ void args_usage_all(void)
 	       "       p2ps VERB --help\n");
 	for (const struct op *const *t = all_ops; *t; t++) {
 		bool node = strcmp((*t)->service, "node") == 0;
+		if (service && strcmp((*t)->service, service) != 0)
+			continue;
 		printf("\n%s\n", node ? "The node:" : (*t)->service);
 		for (const struct op *op = *t; op->name; op++)
 			printf("  %s%s%-*s %s\n", node ? "" : op->service, node ? "" : " ",

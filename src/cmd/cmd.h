@@ -12,16 +12,19 @@ struct cmd_line {
 	json_t *args;          /* members as op_args_from_json wants them */
 	const char *body;      /* positional MESSAGE; NULL: standard input, when the operation has a body */
 	bool json, help;
+	const char *service;   /* help about a service's verbs; NULL: about all */
 	char dir[4096];        /* state directory */
 	char error[320];       /* why parsing failed */
 };
 
 /* args.c: argv against the table. 0, or P2PS_EINVAL with line->error. */
 int args_parse(struct cmd_line *line, int argc, char **argv);
-void args_usage_all(void);
+void args_usage_all(const char *service); /* NULL: of all */
 void args_usage_op(const struct op *op);
 
 /* show.c: results for people. */
+/* For terminals: what comes from strangers moves no cursor. Returns the length in out; what does not fit is cut. */
+size_t show_safe(const char *text, size_t len, char *out, size_t size);
 void show_value(const json_t *j);
 void show_line(const struct op *op, const json_t *j); /* one object of a stream */
 

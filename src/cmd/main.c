@@ -24,7 +24,10 @@ int cmd_fail(const struct cmd_line *line, int err, const char *text)
 		printf("\n");
 		json_decref(j);
 	} else {
-		fprintf(stderr, "p2ps: %s\n", text && *text ? text : error_text(err));
+		char safe[2048];
+		const char *said = text && *text ? text : error_text(err);
+		show_safe(said, strlen(said), safe, sizeof safe);
+		fprintf(stderr, "p2ps: %s\n", safe);
 	}
 	return error_exit(err);
 }
@@ -146,6 +149,17 @@ static void wait_for_lock(const struct cmd_line *line)
 		close(fd);
 }
 
+static int fail_not_running(const struct cmd_line *line)
+{
+	char path[4200], text[4400];
+	bool there = access(line->dir, F_OK) == 0;
+	snprintf(path, sizeof path, "%s/left", line->dir);
+	snprintf(text, sizeof text, "no daemon is running in %s: %s", line->dir,
+		 !there ? "there is no such directory, p2ps create or join makes it" : access(path, F_OK) == 0
+		 ? "its node has left the network for good, p2ps join or create makes a new one" : "start it with p2ps up, create or join");
+	return cmd_fail(line, P2PS_ENOT_RUNNING, text);
+}
+
 static int run_on_daemon(const struct cmd_line *line)
 {
 	char *input = NULL;
@@ -159,9 +173,7 @@ static int run_on_daemon(const struct cmd_line *line)
 	struct line_sink sink = {line};
 	int err = client_call(line, body, len, &r, on_line, &sink), code;
 	if (err == P2PS_ENOT_RUNNING) {
-		char text[4400];
-		snprintf(text, sizeof text, "no daemon is running in %s: start it with p2ps up, create or join", line->dir);
-		code = cmd_fail(line, err, text);
+		code = fail_not_running(line);
 	} else if (err) {
 		code = cmd_fail(line, err, NULL);
 	} else {
@@ -176,11 +188,11 @@ static int run_on_daemon(const struct cmd_line *line)
 
 static int run_version(const struct cmd_line *line)
 {
-	json_t *j = json_pack("{s:s,s:{s:i,s:i}}", "version", P2PS_BUILD_VERSION, "wire", "low", 1, "high", 1);
+	json_t *j = version_json(P2PS_BUILD_VERSION);
 	if (line->json)
 		print_json(j);
 	else
-		printf("p2ps %s (wire version 1)\n", P2PS_BUILD_VERSION);
+		printf("p2ps %s (wire version %d)\n", P2PS_BUILD_VERSION, HTTP_WIRE_HIGH);
 	json_decref(j);
 	return 0;
 }
@@ -209,7 +221,7 @@ int main(int argc, char **argv)
 	else if (line.help && line.op)
 		args_usage_op(line.op);
 	else if (line.help || !line.op) {
-		args_usage_all();
+		args_usage_all(line.service);
 		code = line.help ? 0 : error_exit(P2PS_EINVAL);
 	} else
 		code = run(&line);

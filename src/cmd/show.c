@@ -8,6 +8,21 @@
 
 #define CELL 256
 
+size_t show_safe(const char *text, size_t len, char *out, size_t size)
+{
+	const unsigned char *p = (const unsigned char *)text, *end = p + len;
+	size_t used = 0;
+	for (; p < end && used + 5 < size; p++) {
+		bool c1 = *p == 0xc2 && end - p > 1 && p[1] < 0xa0; /* U+0080 to U+009F are controls, too */
+		if (c1 || *p < ' ' || *p == 0x7f)
+			used += (size_t)snprintf(out + used, size - used, "\\x%02x", c1 ? *++p : *p);
+		else
+			out[used++] = (char)*p;
+	}
+	out[used] = '\0';
+	return used;
+}
+
 static void cell_text(const json_t *j, char *out, size_t size)
 {
 	const char *key;
@@ -15,7 +30,7 @@ static void cell_text(const json_t *j, char *out, size_t size)
 	size_t i, used = 0;
 	out[0] = '\0';
 	if (json_is_string(j))
-		snprintf(out, size, "%s", json_string_value(j));
+		show_safe(json_string_value(j), json_string_length(j), out, size);
 	else if (json_is_integer(j))
 		snprintf(out, size, "%lld", (long long)json_integer_value(j));
 	else if (json_is_boolean(j))
@@ -122,16 +137,19 @@ void show_value(const json_t *j)
 /* A message comes from a stranger: it moves no cursor, and its lines do not pass for lines of ours. */
 static void print_text(const json_t *j)
 {
-	const unsigned char *p = (const unsigned char *)json_string_value(j), *end = p + json_string_length(j);
-	for (; p < end; p++) {
-		if (*p == 0xc2 && end - p > 1 && p[1] < 0xa0) /* U+0080 to U+009F are controls, too */
-			printf("\\x%02x", *++p);
-		else if (*p == '\n')
-			printf("\n    ");
-		else if ((*p < ' ' && *p != '\t') || *p == 0x7f)
-			printf("\\x%02x", *p);
-		else
-			putchar(*p);
+	const char *p = json_string_value(j), *end = p + json_string_length(j);
+	while (p < end) {
+		char part[4 * 64 + 8];
+		size_t n = 0;
+		while (n < 64 && p + n < end && p[n] != '\n' && p[n] != '\t')
+			n++;
+		if (n == 64 && (unsigned char)p[n - 1] == 0xc2)
+			n--; /* its second byte says what it is */
+		show_safe(p, n, part, sizeof part);
+		fputs(part, stdout);
+		p += n;
+		if (p < end && (*p == '\n' || *p == '\t'))
+			fputs(*p++ == '\n' ? "\n    " : "\t", stdout);
 	}
 	printf("\n");
 }
@@ -147,9 +165,11 @@ static void show_message(const json_t *j)
 	if (text) {
 		printf("%s: ", head);
 		print_text(text);
-	} else
-		printf("%s: %s in base64: %s\n", head, json_string_value(json_object_get(j, "content_type")),
-		       json_string_value(json_object_get(j, "data_base64")));
+	} else {
+		char type[CELL];
+		cell_text(json_object_get(j, "content_type"), type, sizeof type);
+		printf("%s: %s in base64: %s\n", head, type, json_string_value(json_object_get(j, "data_base64")));
+	}
 }
 
 void show_line(const struct op *op, const json_t *j)

@@ -75,8 +75,8 @@ static void test_dial_fails(void **state)
 	       "A dials c:1\n"
 	       "A dials a:1\n"
 	       "A closes B\n"
-	       "A: dial 1 failed, EFINGERPRINT: access point b:1\n"
-	       "A: dial 2 failed, EUNREACHABLE: access point c:1\n"
+	       "A: dial 1 failed, EFINGERPRINT: the access point b:1 is another node's: its fingerprint does not match\n"
+	       "A: dial 2 failed, EUNREACHABLE: the access point c:1 cannot be reached\n"
 	       "A closes A\n"
 	       "A: dial 3 failed, EEXISTS: the access point is this node's own\n");
 	assert_int_equal(com_dial_address(w.node[0].com, "nonsense", NULL, 4), P2PS_EINVAL);
@@ -86,7 +86,7 @@ static void test_dial_fails(void **state)
 	expect("A dials b:1\n");
 	pass(&w, 1);
 	expect("A closes B\n"
-	       "A: dial 5 failed, ETIMEOUT: access point b:1\n");
+	       "A: dial 5 failed, ETIMEOUT: the access point b:1 does not answer\n");
 }
 
 /* Refusals by the acceptor, with the reason for the user. */

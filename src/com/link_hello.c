@@ -48,6 +48,16 @@ static void dialled(struct com *c, uint32_t ticket, struct mate *m, int err, con
 	c->cfg.hooks.dialled(c->cfg.hooks.ctx, ticket, m ? &m->p : NULL, m ? &c->net : NULL, err, text);
 }
 
+/* Why a bare address is nobody's, in words for people. */
+static const char *dial_text(struct com *c, const struct dial *d, int err)
+{
+	const char *what = err == P2PS_EUNREACHABLE ? "the access point %s cannot be reached"
+			 : err == P2PS_ETIMEOUT ? "the access point %s does not answer"
+			 : err == P2PS_EFINGERPRINT ? "the access point %s is another node's: its fingerprint does not match"
+			 : err == P2PS_EPROTO ? "the access point %s does not speak our protocol" : "the access point %s";
+	return arena_printf(c->out->arena, what, d->address);
+}
+
 void link_dial_failed(struct com *c, struct link *l, int err, const char *text, bool down)
 {
 	struct mate *m = l->mate, *same;
@@ -70,7 +80,7 @@ void link_dial_failed(struct com *c, struct link *l, int err, const char *text, 
 	if (err == P2PS_EEXISTS && (same = mate_by_key(c, l->key)))
 		dialled(c, d->ticket, same, 0, NULL); /* we are connected with it already */
 	else
-		dialled(c, d->ticket, NULL, err, text ? text : arena_printf(c->out->arena, "access point %s", d->address));
+		dialled(c, d->ticket, NULL, err, text && *text ? text : dial_text(c, d, err));
 	dial_free(c, d);
 }
 

@@ -101,11 +101,23 @@ void life_free(struct node *n)
 
 /* ---- the end ---- */
 
+/* In words that say what to do about it. */
+static const char *life_taken(struct node *n)
+{
+	unsigned long long id = node_id(n);
+	return arena_printf(n->out->arena, n->net.chosen_ids ? "the id %llu is taken by another member: ask for another one"
+			    : "the id %llu, which this node's device key gives, is taken by another member: join again with another key "
+			      "(a new directory); in a ring of so few points that happens, more bits or chosen ids avoid it", id);
+}
+
 static void life_over(struct node *n, int err, const char *text)
 {
 	struct node_life *l = n->life;
 	if (l->phase == LIFE_OVER)
 		return;
+	if (err == P2PS_EID_TAKEN && n->have_net && node_id(n))
+		text = life_taken(n);
+	text = text ? text : "";
 	l->phase = LIFE_OVER;
 	if (l->leave_request) {
 		struct value *v = value_record(n->out->arena);
@@ -522,10 +534,18 @@ static void life_remember(struct node *n)
 
 /* ---- what is told ---- */
 
+static void life_add_id(struct node *n, struct value *v, const char *name, uint64_t id)
+{
+	if (id)
+		value_add_id(n->out->arena, v, name, id);
+	else
+		value_add_text(n->out->arena, v, name, NULL); /* nobody */
+}
+
 static struct value *life_record(struct node *n, uint64_t id)
 {
 	struct value *v = value_record(n->out->arena);
-	value_add_id(n->out->arena, v, "id", id);
+	life_add_id(n, v, "id", id);
 	return v;
 }
 
@@ -542,21 +562,26 @@ static void life_tell_range(struct node *n, const char *name)
 	node_emit(n, name, v);
 }
 
-/* Why a neighbour changed: one came between, or the old one is gone. */
+/* Why a neighbour changed: one came between, or the old one is gone. Who is (or stays) the neighbour on the other side, too,
+ * neither came nor went by that. */
 static void life_tell_neighbour(struct node *n, uint64_t old, uint64_t now, bool succ)
 {
 	struct node_life *l = n->life;
 	uint64_t self = node_id(n);
 	struct value *v = life_record(n, now);
-	value_add_id(n->out->arena, v, "old", old);
+	uint64_t other = succ ? l->pred : l->succ;
+	life_add_id(n, v, "old", old);
 	node_emit(n, succ ? "newsucc" : "newpred", v);
 	bool came = now && (!old || (succ ? ids_in_oo(now, self, old, n->mask) : ids_in_oo(now, old, self, n->mask)));
 	if (came) {
-		node_emit(n, "joined", life_record(n, now));
+		if (now != other)
+			node_emit(n, "joined", life_record(n, now));
 		n->stats.ring_joins_granted += !succ; /* it came into our range */
 	} else if (old) {
 		bool down = l->suspected[0] == old || l->suspected[1] == old;
 		n->stats.ring_reclaims += !succ && down;
+		if (old == other)
+			return;
 		node_emit(n, down ? "down" : "left", life_record(n, old));
 		for (int i = 0; i < 2; i++)
 			l->suspected[i] = l->suspected[i] == old ? 0 : l->suspected[i];
@@ -598,7 +623,7 @@ static void life_joined(struct node *n)
 	com_set_member(n->com, true);
 	struct value *v = life_record(n, node_id(n));
 	value_add_text(n->out->arena, v, "network", n->net.name);
-	value_add_id(n->out->arena, v, "via", l->via);
+	life_add_id(n, v, "via", l->via);
 	node_emit(n, "connected", v);
 	if (!services_start(n))
 		life_over(n, P2PS_ENOMEM, "no memory for the services");
@@ -617,7 +642,7 @@ static void life_join_failed(struct node *n, int err)
 	if (l->phase != LIFE_JOINING)
 		return;
 	if (life_fatal(err)) {
-		life_over(n, err, err == P2PS_EID_TAKEN ? "another member has this id" : "");
+		life_over(n, err, "");
 		return;
 	}
 	l->phase = LIFE_DIALLING;

@@ -1,5 +1,6 @@
 /* Operations from HTTP to the node's thread and their results back. The few that are the host's own stand in one table. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -15,12 +16,22 @@ struct node_call {
 };
 
 /* What only the host knows, added to what the node said. */
+/* Who listens on every address, and was not told by anybody yet where it is seen, knows its interfaces all the same. */
+static void own_points(struct daemon *d, json_t *list)
+{
+	char *save = NULL, *copy = json_is_array(list) && !json_array_size(list) ? strdup(host_access_points(d->host)) : NULL;
+	for (char *one = copy ? strtok_r(copy, " ", &save) : NULL; one; one = strtok_r(NULL, " ", &save))
+		json_array_append_new(list, json_string(one));
+	free(copy);
+}
+
 static void decorate(struct daemon *d, const struct op *op, json_t *j)
 {
 	if (strcmp(op->service, "node") != 0 || !json_is_object(j))
 		return;
 	if (strcmp(op->name, "status") == 0) {
 		json_object_set_new(j, "pid", json_integer(getpid()));
+		own_points(d, json_object_get(j, "access_points"));
 		json_object_set_new(j, "version", json_string(P2PS_BUILD_VERSION));
 	} else if (strcmp(op->name, "stats") == 0) {
 		struct host_stats s;
@@ -85,6 +96,7 @@ static void stop_call(struct daemon *d, struct http_call *call, bool leave)
 		http_call_done(call, P2PS_EBUSY, "the node is stopping already", NULL);
 		return;
 	}
+	d->leaving = leave;
 	host_stop(d->host, leave);
 }
 
@@ -94,6 +106,8 @@ void calls_run(void *ctx, const struct op *op, const struct value *args, const v
 	struct daemon *d = ctx;
 	if (strcmp(op->service, "node") == 0 && (strcmp(op->name, "down") == 0 || strcmp(op->name, "leave") == 0))
 		stop_call(d, call, strcmp(op->name, "leave") == 0);
+	else if (strcmp(op->service, "node") == 0 && strcmp(op->name, "version") == 0)
+		http_call_done(call, 0, NULL, version_json(P2PS_BUILD_VERSION));
 	else if (op->run)
 		node_call(d, op, args, body, len, call);
 	else

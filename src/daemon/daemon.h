@@ -19,7 +19,7 @@ struct daemon {
 	int stop_err;
 	char stop_text[256];
 	_Atomic(struct http_call *) stop_call; /* the down or leave that is answered when the node has stopped */
-	bool foreground;
+	bool foreground, leaving;
 };
 
 /* streams.c: the message and event streams between the node's thread and readers. */

@@ -18,6 +18,7 @@
 #include "p2ps.h"
 
 #define STOP_MS 15000 /* a graceful stop that takes longer is cut off */
+#define DRAWS_MAX 32  /* device keys drawn because the id that each gives was taken */
 
 struct order {
 	const struct op *op;
@@ -105,21 +106,22 @@ static int configure(struct host_config *cfg, struct order *o, struct daemon *d,
 {
 	const struct value *a = o->args, *limits = value_get(a, "limit");
 	uint64_t value;
-	const char *ids = value_text(a, "ids", "derived"), *verb = o->op->name;
+	const char *ids = value_text(a, "ids", NULL), *verb = o->op->name;
 	*cfg = (struct host_config){.dir = o->dir};
 	cfg->mode = strcmp(verb, "create") == 0 ? HOST_CREATE : strcmp(verb, "join") == 0 ? HOST_JOIN : HOST_UP;
 	if (cfg->mode == HOST_CREATE && !value_bool(a, "open", false)) {
 		snprintf(error, OP_JSON_ERROR, "private networks are not there yet: say --open for a network that anybody may join");
 		return P2PS_EUNSUPPORTED;
 	}
-	if (strcmp(ids, "derived") != 0 && strcmp(ids, "chosen") != 0) {
+	if (ids && strcmp(ids, "derived") != 0 && strcmp(ids, "chosen") != 0) {
 		snprintf(error, OP_JSON_ERROR, "--ids must be derived or chosen, not '%.40s'", ids);
 		return P2PS_EINVAL;
 	}
 	cfg->network_name = value_text(a, "network", NULL);
 	cfg->open = value_bool(a, "open", false);
 	cfg->id = value_id(a, "id", 0);
-	cfg->chosen_ids = strcmp(ids, "chosen") == 0 || (cfg->mode == HOST_CREATE && cfg->id != 0);
+	cfg->chosen_ids = ids && strcmp(ids, "chosen") == 0;
+	cfg->derived_ids = ids && !cfg->chosen_ids;
 	cfg->bits = (unsigned)value_int(a, "bits", 0);
 	cfg->max_nodes = (uint64_t)value_int(a, "max_nodes", 0);
 	cfg->faults = (unsigned)value_int(a, "faults", 0);
@@ -175,8 +177,8 @@ static void go_quiet(const struct order *o)
 		close(null);
 }
 
-/* Waits for signals and for the node; returns the exit code. */
-static int watch(struct daemon *d, int signals, int ready)
+/* Waits for signals and for the node; returns the exit code, or -1: its id is taken, and another device key may be drawn. */
+static int watch(struct daemon *d, int signals, int ready, bool may_redraw)
 {
 	struct pollfd fds[2] = {{.fd = signals, .events = POLLIN}, {.fd = d->wake_fd, .events = POLLIN}};
 	bool told = false;
@@ -199,6 +201,9 @@ static int watch(struct daemon *d, int signals, int ready)
 		if (atomic_load(&d->stopped))
 			break;
 	}
+	bool redraw = may_redraw && d->stop_err == P2PS_EID_TAKEN;
+	if (!told && redraw)
+		return -1;
 	if (!told) /* stopped from outside while it joined is no member either */
 		return answer_error(ready, d->stop_err ? d->stop_err : P2PS_ECLOSED,
 				    d->stop_err ? d->stop_text : "stopped before the node was a member");
@@ -210,11 +215,29 @@ static void finish(struct daemon *d)
 	struct http_call *call = atomic_exchange(&d->stop_call, NULL);
 	struct value id = {.type = VALUE_ID, .id = host_id(d->host)};
 	if (call)
-		http_call_done(call, d->stop_err, d->stop_text, json_pack("{s:o,s:s}", "id", value_to_json(&id), "state", "stopped"));
+		http_call_done(call, d->stop_err, d->stop_text, json_pack("{s:o,s:s}", "id", value_to_json(&id), "state", d->leaving ? "left" : "stopped"));
 	host_stop_wait(d->host, STOP_MS);
 	http_stop(&d->http);
 	host_free(&d->host);
 	streams_free(d);
+}
+
+/* One life of the node, from start to end. -1: draw another device key (the directory has none any more). */
+static int run(struct daemon *d, struct order *o, int signals, int ready, bool may_redraw)
+{
+	char error[OP_JSON_ERROR] = "";
+	int err = start(d, o, error), code;
+	if (err) {
+		code = answer_error(ready, err, error);
+	} else {
+		if (!d->foreground)
+			go_quiet(o);
+		code = watch(d, signals, ready, may_redraw && host_key_new(d->host) && strcmp(o->op->name, "join") == 0 &&
+							!value_id(o->args, "id", 0));
+	}
+	if (d->host)
+		finish(d);
+	return code;
 }
 
 static int block_signals(void)
@@ -243,19 +266,16 @@ int main(int argc, char **argv)
 	}
 	if ((err = read_order(&o, error)) != 0)
 		return answer_error(ready, err, error);
-	int signals = block_signals();
+	int signals = block_signals(), code;
 	d.wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	err = start(&d, &o, error);
-	int code = err ? error_exit(err) : 0;
-	if (err) {
-		answer_error(ready, err, error);
-	} else {
-		if (!d.foreground)
-			go_quiet(&o);
-		code = watch(&d, signals, ready);
+	for (int draws = 1;; draws++) {
+		code = run(&d, &o, signals, ready, draws < DRAWS_MAX);
+		if (code >= 0)
+			break;
+		atomic_store(&d.joined, false);
+		atomic_store(&d.stopped, false);
+		d.stop_err = 0;
 	}
-	if (d.host)
-		finish(&d);
 	arena_free(&o.arena);
 	json_decref(o.json);
 	return code;

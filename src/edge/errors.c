@@ -27,6 +27,11 @@ const char *error_name(int err) { return error_find(err)->name; }
 const char *error_text(int err) { return error_find(err)->text; }
 int error_exit(int err) { return error_find(err)->exit; }
 
+json_t *version_json(const char *version)
+{
+	return json_pack("{s:s,s:{s:i,s:i}}", "version", version, "wire", "low", HTTP_WIRE_LOW, "high", HTTP_WIRE_HIGH);
+}
+
 json_t *http_error_json(int err, const char *text)
 {
 	return json_pack("{s:{s:s,s:i,s:i,s:s}}", "error", "name", error_name(err), "code", err, "exit", error_exit(err),

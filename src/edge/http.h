@@ -37,6 +37,9 @@ void http_stop(struct http **h);
 void http_call_done(struct http_call *call, int err, const char *text, json_t *result);
 /* The one rendering of errors: {"error":{"name","code","exit","text"}}. */
 json_t *http_error_json(int err, const char *text);
+#define HTTP_WIRE_LOW 1 /* COM_WIRE_LOW and COM_WIRE_HIGH, which this room does not see */
+#define HTTP_WIRE_HIGH 1
+json_t *version_json(const char *version); /* what `version` answers, whoever is asked */
 const char *error_name(int err);
 const char *error_text(int err);
 int error_exit(int err); /* exit code of the command */

@@ -233,6 +233,7 @@ void api_config_fill(const p2ps_config *c, struct host_config *cfg)
 	cfg->network_name = get(c, OPT_NETWORK);
 	cfg->open = yes_no(get(c, OPT_OPEN)) == 1;
 	cfg->chosen_ids = strcmp(get(c, OPT_IDS), "chosen") == 0;
+	cfg->derived_ids = given(c, OPT_IDS) && !cfg->chosen_ids;
 	cfg->bits = (unsigned)num(c, OPT_BITS);
 	cfg->max_nodes = num(c, OPT_MAX_NODES);
 	cfg->faults = (unsigned)num(c, OPT_FAULTS);

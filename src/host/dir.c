@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +23,7 @@
 struct dir {
 	char *path;
 	int fd, lock_fd;
+	bool made, device_new;
 };
 
 static int fail(char *why, size_t size, int code, const char *path, const char *what)
@@ -41,7 +43,7 @@ static int error_of(int err)
 }
 
 /* mkdir -p; the last part is for this user only. */
-static int make_path(const char *path)
+static int make_path(const char *path, bool *made)
 {
 	char *copy = strdup(path);
 	if (!copy)
@@ -57,6 +59,7 @@ static int make_path(const char *path)
 		}
 	int rc = mkdir(copy, 0700);
 	int err = errno;
+	*made = rc == 0;
 	free(copy);
 	errno = err;
 	return rc != 0 && err != EEXIST ? -1 : 0;
@@ -179,23 +182,32 @@ int dir_open(struct dir **out, const char *path, bool create, char *why, size_t 
 	*out = NULL;
 	if (!*path)
 		return fail(why, why_size, P2PS_EINVAL, "directory", "the name is empty");
-	if (create && make_path(path) != 0)
-		return fail(why, why_size, error_of(errno), path, strerror(errno));
+	bool made = false;
+	if (create && make_path(path, &made) != 0) {
+		char what[120];
+		int err = errno; /* where nothing can be made (/proc) the system says that there is no such file */
+		snprintf(what, sizeof what, "the directory cannot be made: %s", strerror(err));
+		return fail(why, why_size, err == ENOENT ? P2PS_EPERM : err == ENOTDIR ? P2PS_EINVAL : error_of(err), path, what);
+	}
 	struct dir *d = calloc(1, sizeof *d);
 	if (!d)
 		return P2PS_ENOMEM;
 	d->lock_fd = -1;
+	d->made = made;
 	d->path = realpath(path, NULL);
 	d->fd = d->path ? open(d->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
-	int rc = d->fd < 0 ? fail(why, why_size, error_of(errno), path, strerror(errno)) : 0;
+	int rc = d->fd >= 0 ? 0 : fail(why, why_size, errno == ENOTDIR ? P2PS_EINVAL : error_of(errno), path, strerror(errno));
 	if (!rc && !create && faccessat(d->fd, "format", F_OK, 0) != 0)
 		rc = fail(why, why_size, P2PS_ENOT_FOUND, path, "is not the directory of a node");
 	if (!rc)
 		rc = take_lock(d, why, why_size);
 	if (!rc)
 		rc = check_format(d, create, why, why_size);
-	if (rc)
+	if (rc) {
+		if (d->made)
+			dir_discard(d);
 		dir_close(&d);
+	}
 	*out = d;
 	return rc;
 }
@@ -215,6 +227,50 @@ void dir_close(struct dir **dp)
 }
 
 const char *dir_path(const struct dir *d) { return d->path; }
+bool dir_made(const struct dir *d) { return d->made; }
+bool dir_device_new(const struct dir *d) { return d->device_new; }
+
+/* ---- ending ---- */
+static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *at)
+{
+	(void)st, (void)flag, (void)at;
+	return remove(path) == 0 || errno == ENOENT ? 0 : -1;
+}
+
+static int remove_store(struct dir *d)
+{
+	char path[4096];
+	if (snprintf(path, sizeof path, "%s/store", d->path) >= (int)sizeof path)
+		return P2PS_EIO;
+	return nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS) == 0 || errno == ENOENT ? 0 : P2PS_EIO;
+}
+
+int dir_forget(struct dir *d, const char *word)
+{
+	/* In this order: a crash in between leaves no member, and at last nobody who could be taken for it. */
+	static const char *const names[] = {"network.root", "config", "device.key", "peers"};
+	int err = dir_write(d, "left", word, strlen(word));
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+		int rc = dir_remove(d, names[i]);
+		err = err ? err : rc;
+	}
+	int rc = remove_store(d);
+	return err ? err : rc;
+}
+
+void dir_discard(struct dir *d)
+{
+	static const char *const names[] = {"format", "lock", "device.key", "boot", "config", "peers", "left", "daemon.log", "control.sock"};
+	if (!d->made) {
+		if (d->device_new)
+			dir_remove(d, "device.key");
+		return;
+	}
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+		unlinkat(d->fd, names[i], 0);
+	remove_store(d);
+	rmdir(d->path); /* fails when somebody else put something there, and that is right */
+}
 
 long dir_owner(const char *path)
 {
@@ -242,6 +298,7 @@ int dir_device_seed(struct dir *d, uint8_t seed[32])
 	if (rc == P2PS_ENOT_FOUND) {
 		if (getrandom(seed, 32, 0) != 32)
 			return P2PS_EIO;
+		d->device_new = true;
 		return dir_write(d, "device.key", seed, 32);
 	}
 	if (rc)

@@ -159,6 +159,63 @@ static void counters_survive_kill(void **state)
 	}
 }
 
+static bool there(const char *path, const char *name)
+{
+	char file[300];
+	snprintf(file, sizeof file, "%s/%s", path, name);
+	return access(file, F_OK) == 0;
+}
+
+static void left_for_good(void **state)
+{
+	char path[200], why[200], file[300];
+	struct dir *d;
+	uint8_t seed[32], again[32];
+	uint64_t boot;
+	snprintf(path, sizeof path, "%s/left", test_tmp());
+	assert_int_equal(dir_open(&d, path, true, why, sizeof why), 0);
+	assert_int_equal(dir_device_seed(d, seed), 0);
+	assert_int_equal(dir_next_incarnation(d, &boot), 0);
+	assert_int_equal(dir_write(d, "network.root", "x", 1), 0);
+	for (int i = 0; i < 2; i++) {
+		snprintf(file, sizeof file, "%s/store%s", path, i ? "/deep" : "");
+		assert_int_equal(mkdir(file, 0700), 0);
+	}
+	assert_int_equal(dir_forget(d, "node 5\n"), 0);
+	assert_false(there(path, "network.root") || there(path, "device.key") || there(path, "store"));
+	assert_true(there(path, "left"));
+	dir_close(&d);
+	assert_int_equal(dir_open(&d, path, false, why, sizeof why), 0); /* for a next membership, as somebody else */
+	assert_int_equal(dir_device_seed(d, again), 0);
+	assert_true(memcmp(seed, again, 32) != 0 && dir_device_new(d));
+	assert_int_equal(dir_next_incarnation(d, &boot), 0);
+	assert_int_equal(boot, 2);
+	dir_close(&d);
+}
+
+static void starts_that_came_to_nothing(void **state)
+{
+	char path[200], why[200];
+	struct dir *d;
+	uint8_t seed[32];
+	snprintf(path, sizeof path, "%s/made", test_tmp());
+	assert_int_equal(dir_open(&d, path, true, why, sizeof why), 0);
+	assert_int_equal(dir_device_seed(d, seed), 0);
+	dir_discard(d);
+	dir_close(&d);
+	assert_int_not_equal(access(path, F_OK), 0); /* it was ours */
+	assert_int_equal(mkdir(path, 0700), 0);
+	assert_int_equal(dir_open(&d, path, true, why, sizeof why), 0);
+	assert_int_equal(dir_device_seed(d, seed), 0);
+	dir_discard(d);
+	dir_close(&d);
+	assert_false(there(path, "device.key")); /* it was not, but the key */
+	assert_true(there(path, "format"));
+	assert_int_equal(dir_open(&d, "/proc/x", true, why, sizeof why), P2PS_EPERM);
+	assert_non_null(strstr(why, "/proc/x"));
+	assert_int_equal(dir_open(&d, "/dev/null", true, why, sizeof why), P2PS_EINVAL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -167,6 +224,8 @@ int main(void)
 		cmocka_unit_test(files_are_whole),
 		cmocka_unit_test(other_formats_are_refused),
 		cmocka_unit_test(counters_survive_kill),
+		cmocka_unit_test(left_for_good),
+		cmocka_unit_test(starts_that_came_to_nothing),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -410,6 +410,7 @@ void host_posts_end(struct host *h)
 struct pool *host_pool(struct host *h) { return h->pool; }
 uint64_t host_limit(const struct host *h, enum limit_id id) { return h->limits.v[id].max; }
 enum host_state host_state(const struct host *h) { return (enum host_state)atomic_load(&h->state); }
+bool host_key_new(const struct host *h) { return h->dir && dir_device_new(h->dir); }
 uint64_t host_id(const struct host *h) { return atomic_load(&h->id); }
 const char *host_dir(const struct host *h) { return h->dir ? dir_path(h->dir) : NULL; }
 const char *host_fingerprint(const struct host *h) { return h->fingerprint; }

@@ -46,7 +46,8 @@ struct host_config {
 	const char *dir; /* NULL: nothing on disk, a new device key each time */
 	/* The network, HOST_CREATE only. */
 	const char *network_name; /* default "p2ps" */
-	bool open, chosen_ids;    /* chosen_ids is implied by id */
+	bool open, chosen_ids;    /* chosen_ids is implied by id ... */
+	bool derived_ids;         /* ... but not when this was asked for: then an id is an error */
 	unsigned bits;            /* 4..64, default 64 */
 	uint64_t max_nodes;       /* 0: no limit */
 	unsigned faults;          /* default 3; HOST_NO_FAULTS for 0 */
@@ -77,7 +78,7 @@ void host_pool_spares(struct pool *p, struct pool_spares mem[POOL_SPARE_SIZES]);
  * a join comes through the hooks. On failure NULL, *err and a sentence in why. */
 struct host *host_start(const struct host_config *cfg, int *err, char *why, size_t why_size);
 /* Graceful stop: the range is handed over, then hooks.stopped. Returns at once; again is harmless.
- * `leave`: for good: the directory forgets the network, its device key stays. */
+ * `leave`: for good: the directory forgets the network, the device key and all data. */
 void host_stop(struct host *h, bool leave); /* the operation `leave` does the same as host_stop(h, true) */
 /* Waits until stopped; after timeout_ms the node is cut off (P2PS_ETIMEOUT). Not in the node's thread. */
 int host_stop_wait(struct host *h, int timeout_ms);
@@ -136,6 +137,7 @@ void host_call_post(struct host *h, struct host_call *c); /* the caller's memory
 struct pool *host_pool(struct host *h);
 uint64_t host_limit(const struct host *h, enum limit_id id); /* as set */
 enum host_state host_state(const struct host *h);
+bool host_key_new(const struct host *h);                 /* its device key was drawn at this start, and is kept */
 uint64_t host_id(const struct host *h);                  /* 0 until known */
 const char *host_dir(const struct host *h);              /* NULL: in memory */
 const char *host_network_name(struct host *h, char out[64]); /* "" until known */

@@ -64,6 +64,7 @@ struct host {
 	/* the node's thread only */
 	struct map pending;
 	uint64_t last_tag, end_us;
+	bool was_member; /* in this run, or (HOST_UP) before */
 	bool node_stopped, fresh; /* fresh: something was delivered and hooks.delivered not called */
 	char stop_text[200];
 };

@@ -2,6 +2,7 @@
  * directory in use, an access point that is none) fails here, in the caller's thread, with a sentence; after that the
  * node's thread runs until the node has stopped and its links have said good-bye. */
 #include <errno.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <sodium.h>
 #include <stdio.h>
@@ -39,6 +40,8 @@ static void save_run(struct door_job *j)
 	j->err = memory_save(s->h->dir, &s->memory);
 	if (!j->err && s->document)
 		j->err = dir_write(s->h->dir, "network.root", s->document, s->len);
+	if (!j->err)
+		j->err = dir_remove(s->h->dir, "left");
 }
 
 static void save_done(struct door_job *j)
@@ -91,6 +94,7 @@ void host_look_joined(struct host *h)
 		return;
 	const struct network *net = node_network(h->node);
 	h->memory.id = node_id(h->node);
+	h->was_member = true;
 	atomic_store(&h->id, h->memory.id);
 	know_network(h, net);
 	if (h->dir)
@@ -196,8 +200,18 @@ int host_stop_wait(struct host *h, int timeout_ms)
 
 static void forget(struct host *h)
 {
-	dir_remove(h->dir, "network.root");
-	dir_remove(h->dir, "config");
+	char word[128], name[64];
+	snprintf(word, sizeof word, "node %" PRIu64 " of the network '%s'\n", h->memory.id, host_network_name(h, name));
+	dir_forget(h->dir, word);
+}
+
+/* What the directory keeps when the node has ended. */
+static void settle_dir(struct host *h)
+{
+	if (atomic_load(&h->leave))
+		forget(h);
+	else if (!h->was_member)
+		dir_discard(h->dir);
 }
 
 static void *host_thread(void *arg)
@@ -209,8 +223,8 @@ static void *host_thread(void *arg)
 	host_posts_end(h);
 	door_end(h->door); /* finishes what was asked for */
 	host_posts_end(h);
-	if (h->dir && atomic_load(&h->leave))
-		forget(h);
+	if (h->dir)
+		settle_dir(h);
 	atomic_store(&h->state, HOST_STOPPED);
 	if (h->hooks.stopped)
 		h->hooks.stopped(h->hooks.ctx, h->stop_err, h->stop_text);
@@ -241,6 +255,19 @@ static int fail(struct start *s, int err, const char *what)
 	return err;
 }
 
+static int not_member(struct start *s)
+{
+	uint8_t *word;
+	size_t len;
+	char what[512];
+	if (dir_read(s->h->dir, "left", &word, &len) != 0)
+		return fail(s, P2PS_ENOT_MEMBER, "the directory's node is not a member of a network: join or create");
+	snprintf(what, sizeof what, "the directory's node was %.*s and has left it for good: join or create makes a new one",
+		 (int)strcspn((char *)word, "\n"), (char *)word);
+	free(word);
+	return fail(s, P2PS_ENOT_MEMBER, what);
+}
+
 static int open_dir(struct start *s)
 {
 	const struct host_config *cfg = s->cfg;
@@ -253,10 +280,11 @@ static int open_dir(struct start *s)
 		return err;
 	err = dir_read(s->h->dir, "network.root", &data, &len);
 	if (err == P2PS_ENOT_FOUND)
-		return cfg->mode == HOST_UP ? fail(s, P2PS_ENOT_MEMBER, "the directory's node is not a member of a network") : 0;
+		return cfg->mode == HOST_UP ? not_member(s) : 0;
 	if (err)
 		return fail(s, err, "the directory's network.root cannot be read");
 	if (cfg->mode == HOST_UP) {
+		s->h->was_member = true;
 		struct slice doc = {NULL, data, (uint32_t)len};
 		err = network_parse(&s->net, s->h->pool, &crypto_real, doc);
 		err = err ? fail(s, P2PS_EIO, "the directory's network.root is damaged") : 0;
@@ -297,9 +325,11 @@ static int make_network(struct start *s)
 	struct network *net = &s->net;
 	if (!cfg->open)
 		return fail(s, P2PS_EUNSUPPORTED, "private networks come with the next release: say that this one shall be open");
-	const char *name = cfg->network_name && *cfg->network_name ? cfg->network_name : "p2ps";
-	if (!contact_text_ok(name, sizeof net->name - 1))
-		return fail(s, P2PS_EINVAL, "network name: 1 to 63 bytes of text");
+	const char *name = cfg->network_name ? cfg->network_name : "p2ps";
+	if (!*name || !contact_text_ok(name, sizeof net->name - 1))
+		return fail(s, P2PS_EINVAL, "network: the name has 1 to 63 bytes of text");
+	if (cfg->derived_ids && cfg->id)
+		return fail(s, P2PS_EINVAL, "id: derived ids come from device keys and cannot be asked for: say that ids are chosen");
 	snprintf(net->name, sizeof net->name, "%s", name);
 	snprintf(net->table, sizeof net->table, "%s", cfg->table && *cfg->table ? cfg->table : "tango");
 	net->open = true;
@@ -571,6 +601,8 @@ static int start(struct start *s)
 
 static void host_clear(struct host *h)
 {
+	if (h->dir && !h->thread_runs) /* it did not even start */
+		dir_discard(h->dir);
 	door_free(h->door);
 	node_free(h->node);
 	if (h->loop.m.ctx)

@@ -123,12 +123,23 @@ def test_kill_9_heals_and_comes_back(net):
 
 def test_leave_for_good_and_join_again(net):
     nodes = net.make(3)
-    nodes[1].stop("leave")
+    n = nodes[1]
+    n.run("template", "keep", "kept")
+    former = n.info
+    r = n.stop("leave").json
+    check(r == {"id": former["id"], "state": "left"}, f"leave: {r}")
     net.wait_whole([nodes[0], nodes[2]])
-    r = nodes[1].run("up", ok=False)
-    check(r.code != 0, "up worked after leave")
-    nodes[1].join(nodes[2])
+    left = sorted(os.listdir(n.dir))
+    check("device.key" not in left and "network.root" not in left and "store" not in left, f"what is kept of a member: {left}")
+    r = n.run("up", ok=False)
+    check(r.code == 25 and r.error == "ENOT_MEMBER" and former["id"] in r.out and "left" in r.out, f"up after leave: {r.code} {r.out}")
+    r = n.run("status", ok=False)
+    check(r.code == 10 and "left" in r.out, f"status after leave: {r.code} {r.out}")
+    n.join(nodes[2])
+    check(n.id != former["id"] and n.info["fingerprint"] != former["fingerprint"], f"the same member is back: {n.info}")
     net.wait_whole(nodes)
+    n.stop()
+    n.up()  # a new membership is one like any other
 
 
 def test_streams_follow_and_count(net):
@@ -225,6 +236,11 @@ def test_stopped_process_is_not_doubly_owned(net):
 
 def test_help_and_version(net):
     n = net.node()
+    for args, word in ((["template", "--help"], "echo"), (["help"], "create"), (["help", "send"], "--key"), (["-h"], "create")):
+        out = subprocess.run([net.p2ps, *args], capture_output=True, env=net.env, check=False)
+        check(out.returncode == 0 and word.encode() in out.stdout, f"{args}: {out}")
+    r = subprocess.run([net.p2ps, "template"], capture_output=True, env=net.env, check=False)
+    check(r.returncode == 2 and b"echo" in r.stdout, f"a service without a verb: {r}")
     out = n.run("version", as_json=False).out
     check("p2ps" in out, f"version: {out}")
     for verb in ("create", "join", "up", "down", "leave", "send", "multicast", "broadcast", "succ", "messages", "status", "ring",
@@ -241,6 +257,8 @@ def test_curl_can_do_what_the_command_can(net):
     out = subprocess.run(base + [f"http://p2ps/v1/send?to={b.id}", "-H", "Content-Type: application/json", "-d",
                                  '{"data": "by curl"}'], capture_output=True, check=True).stdout.decode()
     check('"delivered"' in out, out)
+    out = subprocess.run(base + ["http://p2ps/v1/version"], capture_output=True, check=True).stdout.decode()
+    check('"version"' in out and '"wire"' in out, out)
     check(b.messages(count=1)[0]["data"] == "by curl", "curl's message did not arrive")
     out = subprocess.run(base + ["http://p2ps/v1/send?too=1", "-X", "POST"], capture_output=True, check=True).stdout.decode()
     check("did you mean" in out, out)
@@ -288,6 +306,9 @@ def test_messages_with_odd_bytes_are_shown(net):
     check([m["seq"] for m in got] == [1, 2, 3, 4, 5], f"a message is missing: {got}")
     check([base64.b64decode(m["data_base64"]) if "data_base64" in m else m["data"].encode() for m in got] == odd, f"{got}")
     shown = n.run("messages", as_json=False).out
+    n.run("template", "status", "\x1b[2Jaway")
+    who = n.run("template", "who", as_json=False).out
+    check("\x1b" not in who and "away" in who, f"shown: {who!r}")
     check("\x1b" not in shown and "\u009b" not in shown and "\n#9" not in shown and "ünï ☃" in shown, f"shown: {shown!r}")
 
 
@@ -303,6 +324,9 @@ def test_odd_command_lines(net):
     for args in (["status", "--bogus"], ["sned"], ["succ", "9" * 30, "x"]):
         r = n.run(*args, ok=False)  # --json stands behind the mistake
         check(r.code == 2 and r.error == "EINVAL", f"{args}: {r.code} {r.out} {r.err}")
+    for args, word in ((["--ids", "derived", "--id", 5], "chosen"), (["--network", ""], "network")):
+        r = net.node("odd").create(*args, ok=False)
+        check(r.code == 2 and r.error == "EINVAL" and word in r.out, f"create {args}: {r.code} {r.out}")
     check(subprocess.run([net.p2ps, "status", "--dir", ""], env=net.env, check=False, capture_output=True).returncode == 2,
           "an empty --dir was taken")
     other = net.node()
@@ -315,6 +339,37 @@ def test_odd_command_lines(net):
         p = subprocess.run(["curl", "-s", "--unix-socket", sock, "-H", "Content-Type: application/json", "-d", body,
                             "http://p2ps/v1/send"], check=False, capture_output=True)
         check(b"EINVAL" in p.stdout, f"{body}: {p.stdout}")
+
+
+def test_tiny_rings_of_derived_ids(net):
+    """16 points, 15 ids: whose derived id is taken draws another device key."""
+    nodes = net.make(7, "--bits", 4)
+    check(len({n.id for n in nodes}) == 7 and all(0 < int(n.id) < 16 for n in nodes), f"ids {[n.id for n in nodes]}")
+    n = net.node()
+    r = n.join(nodes[0], "--id", 5, ok=False)
+    check(r.code == 2 and "derived" in r.out, f"an id asked for where ids are derived: {r.code} {r.out}")
+
+
+def test_a_start_that_fails_leaves_nothing(net):
+    n, m = net.node(), net.node()
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        closed = s.getsockname()[1]
+        r = n.join(f"127.0.0.1:{closed}", ok=False)
+        check(r.code == 13 and "cannot be reached" in r.out and not os.path.exists(n.dir), f"a failed join: {r.out}")
+        s.listen(1)
+        r = m.run("create", "--open", "--listen", f"127.0.0.1:{closed}", ok=False)
+        check(r.code == 12 and not os.path.exists(m.dir), f"a failed create: {r.code} {r.out}")
+        os.mkdir(n.dir)
+        with open(os.path.join(n.dir, "mine"), "w", encoding="utf-8") as f:
+            f.write("not the daemon's")
+    r = n.join(f"127.0.0.1:{closed}", ok=False)
+    check(r.code == 13 and os.path.exists(os.path.join(n.dir, "mine")), "somebody else's directory was removed")
+    check("device.key" not in os.listdir(n.dir), f"a device key of nobody is kept: {os.listdir(n.dir)}")
+    if os.path.isdir("/proc"):
+        n.dir = "/proc/x"
+        r = n.create(ok=False)
+        check(r.code == 5 and r.error == "EPERM" and "/proc/x" in r.out, f"where nothing can be made: {r.code} {r.out}")
 
 
 def test_a_node_that_is_no_member_yet_says_so(net):

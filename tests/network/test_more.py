@@ -215,6 +215,19 @@ def test_events_tell_the_story(net):
              lambda: {"alone", "newpred", "newsucc", "range"} <= {e["event"] for e in a.run("events").lines})
     names = [e["event"] for e in b.run("events").lines]
     check("connected" in names or "joined" in names, f"events of the joiner: {names}")
+    net.wait_whole([a, b])
+    b.stop()
+    wait_for("node 1 to be alone again", lambda: [e["event"] for e in a.run("events").lines].count("alone") == 2)
+    c = net.node()
+    c.join(a, "--id", 7)
+    net.wait_whole([a, c])
+    c.kill()
+    wait_for("node 7 to be missed", lambda: [e["event"] for e in a.run("events").lines].count("alone") == 3)
+    told = [(e["event"], e["id"]) for e in a.run("events").lines if e["event"] in ("joined", "left", "down")]
+    check(told == [("joined", "16"), ("left", "16"), ("joined", "7"), ("down", "7")],
+          f"a neighbour on both sides comes and goes once: {told}")
+    newpred = [e for e in a.run("events").lines if e["event"] == "newpred"]
+    check(newpred[0]["old"] is None and newpred[1]["id"] is None, f"nobody is not a node: {newpred}")
     check([e["seq"] for e in a.run("events").lines] == list(range(1, len(a.run("events").lines) + 1)), "numbers have gaps")
 
 
