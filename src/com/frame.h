@@ -38,6 +38,7 @@
 	X(DATA_ACK, 49, true, "cumulative outcome of a flow's messages, and its window")       \
 	X(CAST, 50, false, "messages to many: interval broadcast, explicit multicast, successors") \
 	X(CAST_ACK, 51, true, "aggregated outcomes of a cast's interval")                      \
+	X(RECORD, 56, true, "kept records: put, get, copies and comparisons, between two nodes")    \
 	X(SERVICE, 64, false, "a service's own message; the service byte says whose")
 
 enum frame_type {

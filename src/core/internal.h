@@ -12,6 +12,7 @@
 struct route;
 struct flow;
 struct cast;
+struct records;
 
 struct node {
 	struct node_config cfg;
@@ -43,6 +44,7 @@ struct node {
 	struct merge *merge;    /* merge.c: other rings of this network */
 	struct node_life *life; /* node.c: start, join, stop */
 	struct node_services *services; /* services.c */
+	struct records *records;
 	uint64_t io_number;
 };
 
@@ -157,6 +159,21 @@ uint64_t node_io_tag(struct node *n, uint8_t number);
 /* ---- peers.c ---- */
 void peers_look(struct node *n, bool all); /* some link was measured, or is gone: who can be answered now? all: everybody */
 uint64_t peers_deadline(const struct node *n);
+
+/* ---- records.c: small signed records, kept at the responsible node and its neighbours; what others may ask: records.h ---- */
+bool records_new(struct node *n);
+void records_start(struct node *n); /* this node is a member for the first time */
+void records_free(struct node *n);
+void records_forget(struct node *n); /* it leaves for good: nothing stays on its disk */
+void records_frame(struct node *n, struct peer *p, const struct frame *f);
+void records_peer(struct node *n, uint64_t id, bool up);
+void records_sync_ring(struct node *n); /* the ring has changed */
+void records_step_end(struct node *n);
+void records_io_done(struct node *n, const struct event *ev);
+bool records_synced(const struct node *n); /* it may leave without anybody missing something */
+void records_timer(struct node *n);
+uint64_t records_deadline(const struct node *n);
+const char *records_check(const struct node *n);
 
 /* ---- services.c ---- */
 bool services_start(struct node *n); /* false: no memory */

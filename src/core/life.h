@@ -12,6 +12,7 @@
 #define LIFE_ALONE_US 2500000u     /* nobody remembered answers: found the ring again after this */
 #define LIFE_MOVE_US 10000000u     /* leaving one ring for another takes no longer */
 #define LIFE_STOP_US 8000000u      /* a graceful stop takes no longer */
+#define LIFE_DRAIN_US 1500000u     /* a leaver waits at most so long for copies of its records */
 #define LIFE_REMEMBER_US 30000000u /* what is remembered is written at most so often */
 
 enum life_phase { LIFE_NEW, LIFE_LOADING, LIFE_DIALLING, LIFE_JOINING, LIFE_IN, LIFE_MOVING, LIFE_STOPPING, LIFE_OVER };
@@ -50,6 +51,7 @@ struct node_life {
 	bool move, again, forced; /* at the end of the step: move now; join again; ask everybody for their ring */
 	bool leave; /* for good */
 	struct node_request *leave_request;
+	uint64_t drain_until;   /* stopping: the neighbours get what they lack first; 0: the ring is being left */
 	int stop_err;
 	const char *stop_text; /* in the step's arena */
 };

@@ -32,6 +32,7 @@ static const struct node_frame {
 	{FRAME_CAST,         true,  cast_frame}, /* answered: not taken */
 	{FRAME_CAST_ACK,     true,  cast_frame},
 	{FRAME_SERVICE,      false, node_service_frame},
+	{FRAME_RECORD,       false, records_frame},
 };
 
 static void node_on_frame(void *ctx, struct peer *p, const struct frame *f)
@@ -75,6 +76,7 @@ static void node_on_peer_up(void *ctx, struct peer *p)
 	flow_peer_up(n, p);
 	cast_peer_up(n, p);
 	services_peer(n, p, true);
+	records_peer(n, p->c.id, true);
 	merge_peer(n, p, true, 0);
 	life_peer(n, p, true);
 }
@@ -90,6 +92,7 @@ static void node_on_peer_down(void *ctx, struct peer *p, int err)
 	flow_peer_down(n, p, err);
 	cast_peer_down(n, p, err);
 	services_peer(n, p, false);
+	records_peer(n, p->c.id, false);
 	if (err)
 		ring_lost(n->ring, p->c.id, err == P2PS_EUNREACHABLE);
 	peers_look(n, false);
@@ -187,7 +190,7 @@ static bool node_modules(struct node *n)
 				.limits = n->limits, .network = n->have_net ? &n->net : NULL, .incarnation = cfg->incarnation,
 				.zone = cfg->zone ? cfg->zone : ""};
 	memcpy(cc.key, cfg->device_public, sizeof cc.key);
-	if (!(n->com = com_new(&cc)) || !life_new(n) || !merge_new(n) || !route_new(n) || !(n->flow = flow_new(n)) || !(n->cast = cast_new(n)))
+	if (!(n->com = com_new(&cc)) || !life_new(n) || !merge_new(n) || !records_new(n) || !route_new(n) || !(n->flow = flow_new(n)) || !(n->cast = cast_new(n)))
 		return false;
 	com_set_self(n->com, cfg->id, cfg->advertise ? cfg->advertise : "");
 	return !n->have_net || life_network(n) == 0;
@@ -229,6 +232,7 @@ void node_free(struct node *n)
 		pool_free(p, rq, sizeof *rq);
 	}
 	services_free(n);
+	records_free(n);
 	if (n->cast)
 		cast_free(n->cast);
 	if (n->flow)
@@ -343,6 +347,8 @@ static void node_timer(struct node *n)
 		cast_timer(n);
 	if (services_deadline(n) <= now)
 		services_timer(n);
+	if (records_deadline(n) <= now)
+		records_timer(n);
 }
 
 static void node_consumed(struct node *n, uint32_t messages, uint64_t bytes)
@@ -432,6 +438,7 @@ void node_step(struct node *n, const struct event *ev, struct outbox *out)
 		ring_step(n->ring, n->now_us);
 	node_dispatch(n, ev);
 	life_step_end(n);
+	records_step_end(n);
 	if (n->stopped)
 		node_last_word(n);
 }
@@ -456,6 +463,7 @@ uint64_t node_deadline(const struct node *n)
 		SOONER(flow_deadline(n));
 		SOONER(cast_deadline(n));
 		SOONER(services_deadline(n));
+		SOONER(records_deadline(n));
 	}
 #undef SOONER
 	return at;
@@ -467,6 +475,7 @@ const char *node_check(const struct node *n)
 	wrong = wrong ? wrong : com_check(n->com);
 	wrong = wrong ? wrong : flow_check(n);
 	wrong = wrong ? wrong : cast_check(n);
+	wrong = wrong ? wrong : records_check(n);
 	return wrong ? wrong : table_check(n);
 }
 

@@ -203,6 +203,7 @@ static void life_found(struct node *n)
 	n->life->deadline = UINT64_MAX;
 	com_set_member(n->com, true);
 	ring_create(n->ring);
+	records_start(n);
 	if (!services_start(n))
 		life_over(n, P2PS_ENOMEM, "no memory for the services");
 	n->life->changed = true;
@@ -625,6 +626,7 @@ static void life_joined(struct node *n)
 	value_add_text(n->out->arena, v, "network", n->net.name);
 	life_add_id(n, v, "via", l->via);
 	node_emit(n, "connected", v);
+	records_start(n);
 	if (!services_start(n))
 		life_over(n, P2PS_ENOMEM, "no memory for the services");
 }
@@ -689,6 +691,7 @@ static void life_follow(struct node *n)
 {
 	struct node_life *l = n->life;
 	route_ring_changed(n);
+	records_sync_ring(n);
 	if (!node_is_member(n))
 		return;
 	uint64_t from, to;
@@ -755,6 +758,25 @@ void life_step_end(struct node *n)
 
 /* ---- stopping ---- */
 
+/* What is kept here and nowhere else yet goes first; nobody waits for it long. */
+static void life_drain(struct node *n)
+{
+	struct node_life *l = n->life;
+	bool synced = records_synced(n);
+	if (!synced && n->now_us < l->drain_until) {
+		l->next_at = n->now_us + LIFE_DRAIN_US / 64;
+		return;
+	}
+	l->drain_until = 0;
+	l->next_at = UINT64_MAX;
+	if (l->leave && synced)
+		records_forget(n);
+	if (node_is_member(n))
+		ring_leave(n->ring);
+	else
+		life_over(n, 0, l->leave ? "left" : "stopped");
+}
+
 void life_stop(struct node *n, bool leave)
 {
 	struct node_life *l = n->life;
@@ -771,10 +793,12 @@ void life_stop(struct node *n, bool leave)
 	l->phase = LIFE_STOPPING;
 	l->next_at = UINT64_MAX;
 	l->deadline = n->now_us + LIFE_STOP_US;
-	if (member)
-		ring_leave(n->ring);
-	else
+	if (!member) {
 		life_over(n, 0, l->leave ? "left" : "stopped");
+		return;
+	}
+	l->drain_until = n->now_us + LIFE_DRAIN_US;
+	life_drain(n);
 }
 
 /* ---- time ---- */
@@ -805,6 +829,8 @@ void life_timer(struct node *n)
 		}
 		break;
 	case LIFE_STOPPING:
+		if (l->drain_until && n->now_us >= l->next_at)
+			life_drain(n);
 		if (n->now_us >= l->deadline)
 			life_over(n, P2PS_ETIMEOUT, "stopped, but nobody took over the range in time");
 		break;

@@ -105,7 +105,7 @@ static const char *tables_right(struct test_world *w)
 static void grow(void **state)
 {
 	(void)state;
-	test_world_init(&W, 10, "tango", 64);
+	test_world_init(&W, 11, "tango", 64);
 	test_world_grow(&W, 40, NULL);
 	for (unsigned i = 1; i < 40; i++)
 		assert_true(W.v[i].connected);

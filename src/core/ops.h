@@ -51,6 +51,7 @@ struct op {
 
 /* Tables end with name NULL. */
 extern const struct op node_ops[];
+extern const struct op record_ops[];
 /* All tables of the program, ends with NULL: node first, then each service. In src/services/all.c. */
 extern const struct op *const all_ops[];
 const struct op *op_find(const char *service, const char *name);

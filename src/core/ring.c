@@ -484,6 +484,18 @@ const struct contact *ring_succ(const struct ring *r, unsigned i) { return i < r
 unsigned ring_pred_count(const struct ring *r) { return r->pred_n; }
 const struct contact *ring_pred(const struct ring *r, unsigned i) { return i < r->pred_n ? r->pred[i] : NULL; }
 
+bool ring_succ_whole(const struct ring *r) { return r->succ_whole; }
+uint64_t ring_succ_version(const struct ring *r) { return r->list_version; }
+uint64_t ring_life(const struct ring *r) { return r->life; }
+
+bool ring_copies_from(const struct ring *r, uint64_t *from)
+{
+	if (r->state != RING_IN || r->log_n < r->faults || r->change.kind == RING_INTENT_EXTEND)
+		return false;
+	*from = ring_record_next(&r->log[r->faults - 1]);
+	return true;
+}
+
 /* ---- what must always hold ---- */
 
 const char *ring_check(const struct ring *r)

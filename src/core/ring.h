@@ -86,6 +86,11 @@ unsigned ring_succ_count(const struct ring *r);
 const struct contact *ring_succ(const struct ring *r, unsigned i); /* i < count, nearest first */
 unsigned ring_pred_count(const struct ring *r);
 const struct contact *ring_pred(const struct ring *r, unsigned i); /* nearest first; several: branches */
+bool ring_succ_whole(const struct ring *r);           /* the list ends because the ring does */
+uint64_t ring_succ_version(const struct ring *r);     /* changes with the list */
+uint64_t ring_life(const struct ring *r);             /* of this membership: another one after each join */
+/* This node is one of the first f right neighbours of whoever owns a key in (*from, self]; false: not known. */
+bool ring_copies_from(const struct ring *r, uint64_t *from);
 uint64_t ring_size_estimate(const struct ring *r);    /* members, from the density of the successor list; exact when it wraps */
 /* Checks what this node alone can know to be wrong; NULL, or a sentence. */
 const char *ring_check(const struct ring *r);

@@ -139,7 +139,7 @@ void services_free(struct node *n)
 
 bool services_run(const struct node *n, const struct op *op)
 {
-	if (strcmp(op->service, "node") == 0)
+	if (strcmp(op->service, "node") == 0 || strcmp(op->service, "record") == 0)
 		return true;
 	for (uint32_t i = 0; n->services && n->services->running && i < n->services->len; i++)
 		if (strcmp(n->services->v[i].s->name, op->service) == 0)
@@ -299,6 +299,10 @@ void services_io_done(struct node *n, const struct event *ev)
 	uint8_t number = (uint8_t)ev->io.tag;
 	if (!number) {
 		life_io_done(n, ev);
+		return;
+	}
+	if (number == UINT8_MAX) {
+		records_io_done(n, ev);
 		return;
 	}
 	struct service_io *wait = n->services ? map_del(&n->services->ios, ev->io.tag) : NULL;

@@ -34,7 +34,14 @@
 	X(drop_stale, "frames fenced off by their epoch")                        \
 	X(ring_joins_granted, "joins granted by this node")                      \
 	X(ring_reclaims, "ranges reclaimed after a crash")                       \
-	X(ring_forced, "ranges reclaimed without a log, in a new epoch")
+	X(ring_forced, "ranges reclaimed without a log, in a new epoch")         \
+	X(record_puts, "records accepted as the responsible node")               \
+	X(record_gets, "questions for records answered as the responsible node") \
+	X(record_refused, "records refused as the responsible node")             \
+	X(record_copies, "records taken over as copies or with a range")         \
+	X(record_digests, "times that copies were compared with a neighbour")    \
+	X(record_strays, "records dropped after their owner had them")           \
+	X(record_conflicts, "records that came together and do not fit")
 
 struct stats {
 #define STATS_FIELD(name, text) uint64_t name;
