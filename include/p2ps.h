@@ -306,6 +306,17 @@ P2PS_API int p2ps_broadcast(p2ps_node *node, int self, const void *data, size_t 
 /* To exactly the next n nodes on the ring (fewer when there are fewer). */
 P2PS_API int p2ps_send_succ(p2ps_node *node, unsigned n, const void *data, size_t len, const char *type, p2ps_op **op);
 
+/* The same three, again and again until every node that was a member throughout has it, exactly once each, whoever crashes,
+ * leaves or joins meanwhile; at most P2PS_RELIABLE_MS. op must not be NULL. Its outcomes name everybody; it ends with 0 when all of
+ * them have it, with the first's error when somebody named did not get it (a node that has died on the way is named, too), with
+ * P2PS_EUNKNOWN_OUTCOME when the time was up before it was certain that nobody is missing. Its value has `complete`: whether
+ * all that are still members have it. A later message may overtake it. */
+#define P2PS_RELIABLE_MS 40000
+P2PS_API int p2ps_broadcast_reliable(p2ps_node *node, int self, const void *data, size_t len, const char *type, p2ps_op **op);
+P2PS_API int p2ps_multicast_reliable(p2ps_node *node, const uint64_t *ids, size_t count, const void *data, size_t len,
+				     const char *type, p2ps_op **op);
+P2PS_API int p2ps_send_succ_reliable(p2ps_node *node, unsigned n, const void *data, size_t len, const char *type, p2ps_op **op);
+
 /* Ends when everything that any thread sent from this node before is settled: 0 when all of it since the last flush
  * was delivered, else the first error. */
 P2PS_API int p2ps_flush(p2ps_node *node, p2ps_op **op);

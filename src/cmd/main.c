@@ -86,7 +86,7 @@ static int outcome_exit(const json_t *j)
 	/* Of a broadcast not every node that did not get it is known by name. */
 	if (json_integer_value(json_object_get(j, "refused")) > 0)
 		return error_exit(P2PS_EREFUSED);
-	if (json_integer_value(json_object_get(j, "unknown")) > 0)
+	if (json_integer_value(json_object_get(j, "unknown")) > 0 || json_is_false(json_object_get(j, "complete")))
 		return error_exit(P2PS_EUNKNOWN_OUTCOME);
 	return 0;
 }

@@ -35,6 +35,7 @@ struct cast_request {
 	uint64_t tag; /* answered by one ACTION_REPLY; 0: no answer wanted, only ACTION_SETTLED */
 	enum cast_mode mode;
 	bool self;                /* CAST_ALL: the sender receives it, too */
+	bool reliable;            /* CAST_ALL, CAST_LIST, CAST_SUCC, one message: again and again until everybody has it */
 	bool unmetered;           /* made by an operation inside the node: no ACTION_SETTLED for it */
 	uint64_t to;              /* node id, key, or n of CAST_SUCC */
 	const uint64_t *list;     /* CAST_LIST*, borrowed */

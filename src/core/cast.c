@@ -16,7 +16,6 @@
 #include "core/cast_internal.h"
 #include "p2ps.h"
 
-#define UNSET 1 /* no outcome yet */
 #define SEND_BYTES (8u << 20)
 
 struct cast *cast_new(struct node *n)
@@ -127,6 +126,7 @@ static void request_free(struct cast *c, struct cast_request_state *rq)
 	*(rq->all_prev ? &rq->all_prev->all_next : &c->all) = rq->all_next;
 	if (rq->all_next)
 		rq->all_next->all_prev = rq->all_prev;
+	cast_again_forget(c, rq);
 	slice_drop(&rq->entries);
 	map_free(&rq->index);
 	pool_free(pool, rq->list, rq->list_count * sizeof *rq->list);
@@ -134,13 +134,13 @@ static void request_free(struct cast *c, struct cast_request_state *rq)
 	pool_free(pool, rq, request_size(rq));
 }
 
-static struct cast_outcome *request_outcome(struct cast_request_state *rq, uint64_t id)
+struct cast_outcome *cast_request_outcome(struct cast_request_state *rq, uint64_t id)
 {
 	uintptr_t at = (uintptr_t)map_get(&rq->index, id);
 	return at ? &rq->outcomes[at - 1] : NULL;
 }
 
-static struct cast_outcome *request_add(struct node *n, struct cast_request_state *rq, uint64_t id)
+struct cast_outcome *cast_request_add(struct node *n, struct cast_request_state *rq, uint64_t id)
 {
 	if (rq->outcome_count == rq->outcome_cap) {
 		uint32_t cap = rq->outcome_cap ? rq->outcome_cap * 2 : 8;
@@ -152,35 +152,36 @@ static struct cast_outcome *request_add(struct node *n, struct cast_request_stat
 	}
 	if (map_put(&rq->index, id, (void *)(uintptr_t)(rq->outcome_count + 1)))
 		return NULL;
-	rq->outcomes[rq->outcome_count] = (struct cast_outcome){id, UNSET};
+	rq->outcomes[rq->outcome_count] = (struct cast_outcome){.id = id, .code = CAST_UNSET};
 	return &rq->outcomes[rq->outcome_count++];
 }
 
-static bool request_list(const struct cast_request_state *rq) { return rq->mode == CAST_LIST || rq->mode == CAST_LIST_KEYS; }
+static bool request_list(const struct cast_request_state *rq) { return cast_is_list(rq->way); }
 
 static void request_merge(struct node *n, struct cast_request_state *rq, uint64_t id, int code)
 {
-	struct cast_outcome *o = request_outcome(rq, id);
+	struct cast_outcome *o = cast_request_outcome(rq, id);
 	if (!o && !request_list(rq))
-		o = request_add(n, rq, id);
-	if (o && (o->code == UNSET || code))
+		o = cast_request_add(n, rq, id);
+	if (o && (o->code == CAST_UNSET || code))
 		o->code = code;
 }
 
 static void request_count(struct cast_request_state *rq)
 {
-	if (rq->mode == CAST_ALL) {
+	if (rq->mode == CAST_ALL && !rq->reliable) {
 		/* Nobody can say for certain that nobody of an interval got it by another way: counted so on the wire, too. */
 		for (uint32_t i = 0; i < rq->outcome_count; i++)
 			if (rq->outcomes[i].code && rq->outcomes[i].code != P2PS_ESTREAM_FULL && rq->outcomes[i].code != P2PS_EREFUSED)
 				rq->outcomes[i].code = P2PS_EUNKNOWN_OUTCOME;
 		return;
 	}
+	rq->delivered = rq->refused = rq->unknown = 0;
 	for (uint32_t i = 0; i < rq->outcome_count; i++) {
 		struct cast_outcome *o = &rq->outcomes[i];
-		if (rq->failed && (o->code == UNSET || o->code == 0))
+		if (rq->failed && (o->code == CAST_UNSET || (o->code == 0 && !rq->reliable)))
 			o->code = rq->failed; /* a part of it at least was not sent */
-		else if (o->code == UNSET)
+		else if (o->code == CAST_UNSET)
 			o->code = P2PS_EUNKNOWN_OUTCOME;
 		else if (o->code == P2PS_EAGAIN)
 			o->code = P2PS_EUNREACHABLE;
@@ -197,7 +198,7 @@ static int request_why(const struct cast_request_state *rq)
 	for (uint32_t i = 0; i < rq->outcome_count; i++)
 		if (rq->outcomes[i].code)
 			return rq->outcomes[i].code;
-	return rq->failed ? rq->failed : rq->refused || rq->self_refused ? P2PS_ESTREAM_FULL : rq->unknown ? P2PS_EUNKNOWN_OUTCOME : 0;
+	return rq->failed ? rq->failed : rq->reliable && !rq->complete ? P2PS_EUNKNOWN_OUTCOME : rq->refused || rq->self_refused ? P2PS_ESTREAM_FULL : rq->unknown ? P2PS_EUNKNOWN_OUTCOME : 0;
 }
 
 static void request_end(struct node *n, struct cast_request_state *rq)
@@ -212,6 +213,8 @@ static void request_end(struct node *n, struct cast_request_state *rq)
 					     .refused = node_outcome_refused(o->code) ? rq->count : 0};
 			node_add_outcome(n, list, &e);
 		}
+		if (rq->reliable)
+			value_add_bool(n->out->arena, res, "complete", rq->complete);
 	}
 	if (!rq->service)
 		reply_end(n, rq->tag, rq->number, rq->unmetered, rq->count, rq->bytes,
@@ -221,7 +224,7 @@ static void request_end(struct node *n, struct cast_request_state *rq)
 
 static void request_let(struct node *n, struct cast_request_state *rq)
 {
-	if (--rq->open == 0)
+	if (--rq->open == 0 && !(rq->reliable && cast_again_round(n, rq)))
 		request_end(n, rq);
 }
 
@@ -259,7 +262,7 @@ static void item_merge(struct node *n, struct cast_item *it, struct cast_request
 		item_missing(n, it, rq);
 	for (uint32_t i = 0; i < it->outcome_count; i++) {
 		const struct cast_outcome *o = &it->outcomes[i];
-		if (!request_list(rq) || !not_sent(o->code) || it->has_fragment || !request_outcome(rq, o->id)) {
+		if (!request_list(rq) || !not_sent(o->code) || it->has_fragment || !cast_request_outcome(rq, o->id)) {
 			request_merge(n, rq, o->id, o->code);
 			continue;
 		}
@@ -278,6 +281,8 @@ void cast_item_done(struct node *n, struct cast_item *it)
 		rq->self_refused = it->refused;
 		for (uint32_t i = 0; i < it->outcome_count; i++)
 			request_merge(n, rq, it->outcomes[i].id, it->outcomes[i].code);
+	} else if (rq->reliable) {
+		cast_again_item(n, rq, it);
 	} else {
 		/* Counts of a list or of the next n are taken from the merged outcomes at the end. */
 		item_merge(n, it, rq);
@@ -349,8 +354,17 @@ static bool request_targets(struct node *n, struct cast_request_state *rq, struc
 }
 
 /* Fragment i of every group of targets needs the sequence of that group's fragment 0 plus i: groups take blocks. */
-static uint64_t request_sequence(struct cast *c, struct cast_request_state *rq)
+static uint64_t request_sequence(struct node *n, struct cast_request_state *rq)
 {
+	struct cast *c = n->cast;
+	if (rq->reliable) { /* one for all: nobody is in two groups, and a further round is the same cast */
+		if (!rq->first) {
+			rq->first = c->next_seq;
+			c->next_seq += rq->fragments ? rq->fragments : 1;
+			cast_again_begin(n, rq);
+		}
+		return rq->first + rq->fragment;
+	}
 	if (!rq->fragments)
 		return c->next_seq++;
 	uint32_t groups = request_list(rq) ? (rq->list_count + CAST_FRAGMENT_TARGETS - 1) / CAST_FRAGMENT_TARGETS : 1;
@@ -370,31 +384,35 @@ static bool request_start_one(struct node *n, struct cast_request_state *rq)
 		return false;
 	struct cast_item *it = cast_item_new(n, rq, rq->type, (uint8_t)strlen(rq->type), s);
 	if (!it) {
-		rq->failed = P2PS_ENOMEM;
+		rq->holes = true;
+		rq->failed = rq->reliable ? 0 : P2PS_ENOMEM;
 		rq->left = 0;
 		return false;
 	}
 	it->origin = it->end = it->back = cast_self(n);
 	it->incarnation = n->cfg.incarnation;
-	it->mode = rq->mode;
+	it->mode = rq->way;
+	it->kind = rq->mode;
+	it->names = rq->reliable;
 	it->service = rq->service;
 	it->hops = CAST_HOPS;
 	it->count = count;
 	it->limit = rq->limit;
-	it->deadline_us = n->now_us + CAST_BUDGET_US < rq->deadline_us ? n->now_us + CAST_BUDGET_US : rq->deadline_us;
+	uint64_t end_us = rq->reliable ? rq->end_us : rq->deadline_us;
+	it->deadline_us = n->now_us + CAST_BUDGET_US < end_us ? n->now_us + CAST_BUDGET_US : end_us;
 	it->has_fragment = rq->fragments > 0;
 	if (it->has_fragment) {
 		it->fragment_offset = rq->fragment * CAST_CHUNK;
 		it->fragment_total = 4 + le32(rq->entries.p + rq->off);
 	}
 	bool fits = request_targets(n, rq, it, &targets);
-	it->sequence = request_sequence(n->cast, rq);
+	it->sequence = request_sequence(n, rq);
 	rq->open++;
 	request_step(rq, targets, s.len, count);
 	if (fits) {
 		cast_item_start(n, it);
 	} else {
-		rq->failed = P2PS_ENOMEM;
+		rq->failed = rq->reliable ? 0 : P2PS_ENOMEM;
 		cast_item_expire(n, it);
 	}
 	return true;
@@ -409,7 +427,7 @@ static void request_start_self(struct node *n, struct cast_request_state *rq)
 	if (!it)
 		return;
 	it->local = true;
-	it->mode = rq->mode;
+	it->mode = it->kind = rq->mode;
 	it->origin = it->end = it->back = cast_self(n);
 	it->incarnation = n->cfg.incarnation;
 	it->count = rq->count;
@@ -418,12 +436,26 @@ static void request_start_self(struct node *n, struct cast_request_state *rq)
 	cast_item_start(n, it);
 }
 
+/* To be on its way by then. */
+static uint64_t request_deadline(const struct cast_request_state *rq) { return rq->reliable && rq->first ? rq->end_us : rq->deadline_us; }
+
 static bool span_free(const struct cast *c)
 {
 	const struct cast_item *it = c->own_first;
 	while (it && it->local)
 		it = it->next;
+	if (c->again && c->next_seq - c->again->first >= CAST_SPAN)
+		return false;
 	return !it || c->next_seq - it->sequence < CAST_SPAN;
+}
+
+void cast_request_again(struct node *n, struct cast_request_state *rq)
+{
+	struct cast *c = n->cast;
+	rq->next = c->queue;
+	c->queue = rq;
+	if (!c->queue_last)
+		c->queue_last = rq;
 }
 
 void cast_pump(struct node *n)
@@ -434,11 +466,12 @@ void cast_pump(struct node *n)
 	c->pumping = true;
 	while (c->queue) {
 		struct cast_request_state *rq = c->queue;
-		if (rq->left && n->now_us >= rq->deadline_us) {
-			rq->failed = P2PS_EBUSY;
+		if (rq->left && n->now_us >= request_deadline(rq)) {
+			rq->holes = true;
+			rq->failed = rq->first && rq->reliable ? 0 : P2PS_EBUSY;
 			rq->left = 0;
 		}
-		if (rq->left && !span_free(c))
+		if (rq->left && !(rq->reliable && rq->first) && !span_free(c))
 			break;
 		if (rq->left)
 			request_start_self(n, rq);
@@ -454,7 +487,7 @@ void cast_pump(struct node *n)
 	}
 	c->pumping = false;
 	if (c->queue)
-		cast_wake(n, c->queue->deadline_us);
+		cast_wake(n, request_deadline(c->queue));
 }
 
 static int request_take_list(struct node *n, struct cast_request_state *rq, const struct cast_request *from)
@@ -466,13 +499,13 @@ static int request_take_list(struct node *n, struct cast_request_state *rq, cons
 	uint32_t kept = 0;
 	for (uint32_t i = 0; i < from->list_len; i++) {
 		uint64_t id = from->list[i];
-		if (request_outcome(rq, id))
+		if (cast_request_outcome(rq, id))
 			continue;
-		struct cast_outcome *o = request_add(n, rq, id);
+		struct cast_outcome *o = cast_request_add(n, rq, id);
 		if (!o)
 			return P2PS_ENOMEM;
 		if ((id & ~n->mask) || (id == 0 && rq->mode == CAST_LIST))
-			o->code = P2PS_ENO_NODE;
+			o->code = P2PS_ENO_NODE, o->gone = true;
 		else
 			rq->list[kept++] = id;
 	}
@@ -497,7 +530,9 @@ static int request_start(struct node *n, const struct cast_request *from, uint8_
 		c->all->all_prev = rq;
 	c->all = rq;
 	rq->tag = from->tag;
-	rq->mode = (uint8_t)from->mode;
+	rq->mode = rq->way = (uint8_t)from->mode;
+	rq->reliable = from->reliable;
+	rq->end_us = n->now_us + CAST_RELIABLE_US;
 	rq->service = service;
 	rq->unmetered = from->unmetered;
 	rq->self = from->self;
@@ -533,6 +568,8 @@ static int request_check(const struct node *n, const struct cast_request *rq)
 	if ((rq->mode == CAST_LIST || rq->mode == CAST_LIST_KEYS) && !rq->list_len)
 		return P2PS_EINVAL;
 	if (rq->mode == CAST_SUCC && !rq->to)
+		return P2PS_EINVAL;
+	if (rq->reliable && (rq->count != 1 || (rq->mode != CAST_ALL && rq->mode != CAST_LIST && rq->mode != CAST_SUCC)))
 		return P2PS_EINVAL;
 	if (rq->count == 1 && rq->entries.len > NODE_MESSAGE_MAX + 4)
 		return P2PS_ETOO_LARGE;
@@ -579,11 +616,11 @@ int cast_service(struct node *n, uint8_t service, struct slice body)
 /* Answers at once: nothing was done, or this node's share alone has an outcome. */
 static void cast_refuse(struct node *n, struct peer *p, const struct cast_head *h, uint16_t flags, int code)
 {
-	struct cast_ack a = {.token = h->token, .flags = flags, .lo = cast_self(n), .last = cast_self(n)};
+	struct cast_ack a = {.token = h->token, .flags = flags | CAST_HOLES, .lo = cast_self(n), .last = cast_self(n)};
 	uint32_t count = flags ? 0 : h->target_count ? h->target_count : 1;
 	struct cast_outcome *o = count ? arena_alloc(n->out->arena, count * sizeof *o) : NULL;
 	for (uint32_t i = 0; o && i < count; i++)
-		o[i] = (struct cast_outcome){h->target_count ? le64(h->targets + 8u * i) : cast_self(n), code};
+		o[i] = (struct cast_outcome){.id = h->target_count ? le64(h->targets + 8u * i) : cast_self(n), .code = code};
 	a.unknown = count;
 	a.outcome_count = o ? (uint16_t)count : 0;
 	cast_item_answer(n, p, &a, o);
@@ -614,6 +651,8 @@ static void cast_take(struct node *n, struct peer *p, const struct frame *f, con
 	it->back = h->back;
 	it->limit = h->limit;
 	it->mode = h->mode;
+	it->kind = h->kind;
+	it->names = h->flags & CAST_NAMES;
 	it->service = f->service;
 	it->hops = f->hops;
 	it->skip = h->flags & CAST_SKIP;
@@ -702,6 +741,7 @@ void cast_timer(struct node *n)
 	cast_self_sweep(n);
 	cast_expire(n, false);
 	cast_expire(n, true);
+	cast_again_timer(n);
 	cast_pump(n);
 }
 

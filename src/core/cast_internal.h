@@ -8,6 +8,10 @@
 
 #define CAST_BUDGET_US 15000000u       /* every cast ends within this */
 #define CAST_REQUEST_US 30000000u      /* ... and the queue in front of it within this */
+#define CAST_RELIABLE_US 40000000u     /* a reliable cast ends within this */
+#define CAST_AGAIN_US 250000u          /* pause after its first round; doubled up to ... */
+#define CAST_AGAIN_MAX_US 2000000u
+#define CAST_GONE_US 4000000u          /* who is not found is looked for again until then */
 #define CAST_HOPS 64u
 #define CAST_SEEN 2048u                /* sequences remembered per origin, counted back from the newest */
 #define CAST_SPAN (CAST_SEEN - 256u)   /* own casts: newest sequence less oldest one open */
@@ -21,6 +25,7 @@
 #define CAST_FRAGMENT_TARGETS 500u     /* targets of a list in front of a fragment */
 #define CAST_OUTCOMES_MAX 7000u        /* outcomes named in an answer */
 #define CAST_NAMED_MAX 64u             /* of a broadcast: those not delivered */
+#define CAST_NAMES_MAX 65536u          /* of a reliable one: everybody */
 #define CAST_SHORTS_MAX 64u
 #define CAST_SHUN_MAX 4u
 #define CAST_TRIES_MAX 3u
@@ -65,7 +70,9 @@ struct cast_item {
 	uint64_t origin, incarnation, sequence;
 	uint64_t parent, parent_incarnation, end, back;
 	uint32_t parent_token, limit;
-	uint8_t mode, service, hops, type_len;
+	uint8_t mode, kind, service, hops, type_len;
+	bool names;                    /* everybody is to be named in the answer */
+	bool holes;                    /* that everybody was reached is not proven */
 	bool skip, local;              /* local: for this node alone */
 	bool has_fragment, prompt;
 	uint32_t fragment_offset, fragment_total;
@@ -118,6 +125,7 @@ struct cast_pieces {
 	struct cast_pieces *next;
 	uint64_t origin, incarnation, first, since_us;
 	uint32_t total, have; /* have: bits of fragments */
+	bool again;           /* they may be sent again */
 	struct buf *buf;
 };
 
@@ -127,6 +135,7 @@ struct cast_request_state {
 	struct cast_request_state *all_next, *all_prev;
 	uint64_t tag, number;
 	uint8_t mode, service;
+	uint8_t way;                   /* the mode on the wire: mode, or a list of those who are still to get it */
 	bool unmetered, self;
 	int failed;                    /* why not all of it was sent */
 	uint64_t deadline_us;
@@ -147,6 +156,11 @@ struct cast_request_state {
 	uint32_t outcome_count, outcome_cap;
 	uint32_t delivered, refused, unknown, self_delivered, self_refused;
 	bool merged;
+	/* reliable; see cast_again.c */
+	bool reliable, listed, waits, holes, complete;
+	uint16_t round;
+	uint64_t end_us, again_us;
+	struct cast_request_state *again_next, *again_prev;
 	char type[];
 };
 
@@ -179,6 +193,7 @@ struct cast {
 	struct cast_request_state *all;
 	struct cast_request_state *queue, *queue_last; /* not wholly started */
 	struct cast_single *singles;
+	struct cast_request_state *again, *again_last; /* reliable ones that have a sequence, the oldest first */
 	bool pumping;
 	bool lost;                     /* some part is PART_LOST */
 	struct map held;               /* id -> how many parts hold it */
@@ -215,6 +230,7 @@ void cast_plan(struct node *n, struct cast_item *it);                          /
 void cast_plan_more(struct node *n, struct cast_item *it);                     /* nothing is open: anything left to do? */
 void cast_plan_mend(struct node *n, struct cast_item *it, struct cast_part *dead, int err); /* who sees to its part instead */
 void cast_plan_found(struct node *n, struct cast_item *it, struct cast_part *pt, const struct contact *owner);
+bool cast_plan_proven(const struct node *n, const struct cast_item *it); /* it is over: has everybody in its part been reached? */
 
 /* cast_self.c */
 bool cast_self_step(struct node *n, struct cast_item *it); /* false: it waits for room */
@@ -227,7 +243,19 @@ void cast_seen_set(struct node *n, uint64_t origin, uint64_t incarnation, uint64
 void cast_self_sweep(struct node *n);
 void cast_self_free_all(struct cast *c);
 
+/* cast_again.c: reliable requests */
+void cast_again_begin(struct node *n, struct cast_request_state *rq);  /* it has a sequence from now on */
+void cast_again_item(struct node *n, struct cast_request_state *rq, const struct cast_item *it); /* one of its items has ended */
+bool cast_again_round(struct node *n, struct cast_request_state *rq);  /* all have: true when there will be another round */
+void cast_again_timer(struct node *n);
+void cast_again_forget(struct cast *c, struct cast_request_state *rq);
+
 /* cast.c */
+static inline bool cast_is_list(uint8_t mode) { return mode == CAST_LIST || mode == CAST_LIST_KEYS; }
+struct cast_outcome *cast_request_outcome(struct cast_request_state *rq, uint64_t id); /* NULL: not known to it */
+struct cast_outcome *cast_request_add(struct node *n, struct cast_request_state *rq, uint64_t id);
+void cast_request_again(struct node *n, struct cast_request_state *rq); /* into the queue, in front; the caller pumps */
+#define CAST_UNSET 1 /* no outcome yet */
 void cast_pump(struct node *n); /* starts what may start */
 void cast_item_done(struct node *n, struct cast_item *it); /* one of ours has ended; it is freed by the caller */
 #endif

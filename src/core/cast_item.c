@@ -110,7 +110,7 @@ void cast_item_free(struct cast *c, struct cast_item *it)
 
 static void item_name(struct node *n, struct cast_item *it, uint64_t id, int code)
 {
-	uint32_t most = it->mode == CAST_ALL ? CAST_NAMED_MAX : CAST_OUTCOMES_MAX;
+	uint32_t most = it->names ? CAST_NAMES_MAX : it->mode == CAST_ALL ? CAST_NAMED_MAX : CAST_OUTCOMES_MAX;
 	if (it->outcome_count == most)
 		return;
 	if (it->outcome_count == it->outcome_cap) {
@@ -121,7 +121,7 @@ static void item_name(struct node *n, struct cast_item *it, uint64_t id, int cod
 		it->outcomes = v;
 		it->outcome_cap = cap;
 	}
-	it->outcomes[it->outcome_count++] = (struct cast_outcome){id, code};
+	it->outcomes[it->outcome_count++] = (struct cast_outcome){.id = id, .code = code};
 }
 
 void cast_item_maybe(struct node *n, struct cast_item *it, const struct cast_part *pt)
@@ -163,22 +163,35 @@ void cast_item_note(struct node *n, struct cast_item *it, uint64_t id, int code)
 		it->refused++;
 	else
 		it->unknown++;
-	if (code || it->mode != CAST_ALL)
+	if (code || it->names || it->mode != CAST_ALL)
 		item_name(n, it, id, code);
+}
+
+/* The answer; in several records when so many are named. */
+static void item_tell(struct node *n, struct peer *p, const struct cast_item *it)
+{
+	uint32_t at = 0;
+	for (; it->outcome_count - at > CAST_OUTCOMES_MAX; at += CAST_OUTCOMES_MAX) {
+		struct cast_ack more = {.token = it->parent_token, .flags = CAST_MORE, .outcome_count = CAST_OUTCOMES_MAX};
+		cast_item_answer(n, p, &more, it->outcomes + at);
+	}
+	struct cast_ack a = {.token = it->parent_token, .flags = it->holes ? CAST_HOLES : 0, .delivered = it->delivered,
+			     .refused = it->refused, .unknown = it->unknown, .outcome_count = (uint16_t)(it->outcome_count - at),
+			     .lo = it->lo, .last = it->last};
+	cast_item_answer(n, p, &a, it->outcomes + at);
 }
 
 static void item_finish(struct node *n, struct cast_item *it)
 {
 	if (it->wait_listed)
 		cast_self_unwait(n->cast, it);
+	it->holes |= !cast_plan_proven(n, it);
 	if (it->rq) {
 		cast_item_done(n, it);
 	} else {
 		struct peer *p = com_find(n->com, it->parent);
-		struct cast_ack a = {.token = it->parent_token, .delivered = it->delivered, .refused = it->refused,
-				     .unknown = it->unknown, .outcome_count = (uint16_t)it->outcome_count, .lo = it->lo, .last = it->last};
 		if (p && p->state == PEER_UP && p->c.incarnation == it->parent_incarnation) /* tokens begin anew with it */
-			cast_item_answer(n, p, &a, it->outcomes);
+			item_tell(n, p, it);
 	}
 	cast_item_free(n->cast, it);
 	if (n->cast->queue)
@@ -213,7 +226,7 @@ void cast_item_start(struct node *n, struct cast_item *it)
 void cast_part_note(struct node *n, struct cast_part *pt, int code)
 {
 	struct cast_item *it = pt->item;
-	if (it->mode == CAST_LIST || it->mode == CAST_LIST_KEYS)
+	if (cast_is_list(it->mode))
 		for (uint32_t i = 0; i < pt->target_count; i++)
 			cast_item_note(n, it, it->targets[pt->target_at + i], code);
 	else
@@ -222,7 +235,7 @@ void cast_part_note(struct node *n, struct cast_part *pt, int code)
 
 void cast_item_expire(struct node *n, struct cast_item *it)
 {
-	it->expired = true;
+	it->expired = it->holes = true;
 	it->busy++;
 	for (struct cast_part *pt = it->parts; pt; pt = pt->next) {
 		if (pt->state == PART_DONE)
@@ -266,10 +279,10 @@ void cast_part_answer(struct node *n, struct cast_part *pt, const struct cast_ac
 		cast_part_dead(n, pt, P2PS_ENOT_MEMBER);
 		return;
 	}
-	bool list = it->mode == CAST_LIST || it->mode == CAST_LIST_KEYS; /* its counts follow from the outcomes */
-	it->delivered += list ? 0 : a->delivered;
-	it->refused += list ? 0 : a->refused;
-	it->unknown += list ? 0 : a->unknown;
+	bool list = cast_is_list(it->mode), counts = !list && !(a->flags & CAST_MORE); /* a list's follow from the outcomes */
+	it->delivered += counts ? a->delivered : 0;
+	it->refused += counts ? a->refused : 0;
+	it->unknown += counts ? a->unknown : 0;
 	for (uint32_t i = 0; i < a->outcome_count; i++) {
 		struct cast_outcome o = cast_ack_outcome(a, i);
 		if (list)
@@ -277,6 +290,9 @@ void cast_part_answer(struct node *n, struct cast_part *pt, const struct cast_ac
 		else
 			item_name(n, it, o.id, o.code);
 	}
+	if (a->flags & CAST_MORE)
+		return;
+	it->holes |= (a->flags & CAST_HOLES) != 0;
 	uint64_t used = (uint64_t)a->delivered + a->refused;
 	if (it->mode == CAST_SUCC && pt->behind)
 		it->limit = used < it->limit ? it->limit - (uint32_t)used : 0;
@@ -330,8 +346,8 @@ static uint16_t part_budget_ms(const struct node *n, const struct cast_part *pt)
 static bool part_frame(struct node *n, const struct cast_part *pt, struct frame *f, uint8_t prefix[SEAM_HEAD_MAX])
 {
 	const struct cast_item *it = pt->item;
-	bool list = it->mode == CAST_LIST || it->mode == CAST_LIST_KEYS;
-	struct cast_head h = {.mode = it->mode, .flags = pt->skip ? CAST_SKIP : 0, .type_len = it->type_len,
+	bool list = cast_is_list(it->mode);
+	struct cast_head h = {.mode = it->mode, .kind = it->kind, .flags = (pt->skip ? CAST_SKIP : 0) | (it->names ? CAST_NAMES : 0), .type_len = it->type_len,
 			      .type = (const uint8_t *)it->type, .count = it->count, .token = pt->token, .limit = pt->limit,
 			      .budget_ms = part_budget_ms(n, pt), .back = pt->back, .target_count = (uint16_t)pt->target_count,
 			      .targets = (const uint8_t *)(list ? it->targets + pt->target_at : NULL)};

@@ -101,6 +101,7 @@ static struct cast_part *part_cut(struct node *n, struct cast_item *it, struct c
 {
 	struct cast_part *pt = cast_part_new(n, it, after, id);
 	if (!pt) {
+		it->holes = true;
 		cast_item_note(n, it, id, P2PS_ENOMEM);
 		return NULL;
 	}
@@ -255,7 +256,10 @@ static enum list_way list_way(const struct node *n, const struct cast_item *it, 
 	if (ids_in_oc(t, lo, self, n->mask)) {
 		if (ring_state(n->ring) != RING_IN)
 			return LIST_LATER; /* this node is leaving: its range has no owner just now */
-		return it->mode == CAST_LIST ? LIST_NOWHERE : LIST_HERE;
+		if (it->mode == CAST_LIST_KEYS)
+			return LIST_HERE;
+		/* Without a lease the range may be another's by now; alone in a ring, this node knows nothing of the giver's. */
+		return ring_serves(n->ring, t) && (lo != self || it->rq) ? LIST_NOWHERE : LIST_LATER;
 	}
 	return it->back != self && it->back != lo && ids_in_oc(t, it->back, lo, n->mask) ? LIST_BEHIND : LIST_AHEAD;
 }
@@ -390,6 +394,49 @@ void cast_plan_more(struct node *n, struct cast_item *it)
 		plan_succ(n, it);
 }
 
+/* ---- what has been proven ----
+ * Ranges that meet exactly: rings that came apart overlap, and a node that left on the way leaves a gap. Then it is not
+ * wrong, but not proven either. */
+
+
+static bool proven_all(const struct node *n, const struct cast_item *it)
+{
+	uint64_t self = cast_self(n), prev = self;
+	const struct cast_part *behind = NULL;
+	for (const struct cast_part *pt = it->parts; pt; pt = pt->next) {
+		behind = pt->behind ? pt : behind;
+		if (pt->behind || pt->skip || !pt->answered)
+			continue;
+		const struct cast_part *more = pt->next && pt->next->skip && pt->next->answered ? pt->next : NULL;
+		if (pt->lo != prev && (!more || more->lo != prev))
+			return false;
+		prev = pt->last;
+	}
+	if (!it->rq)
+		return true; /* the giver checks both ends */
+	return (behind ? behind->answered ? behind->lo : self : range_begin(n)) == prev;
+}
+
+/* The next one, and nobody between. */
+static bool proven_succ(const struct node *n, const struct cast_item *it)
+{
+	bool went = false;
+	for (const struct cast_part *pt = it->parts; pt; pt = pt->next) {
+		if (!pt->answered || (!pt->behind && pt->lo != cast_self(n)))
+			return false;
+		went |= !pt->behind;
+	}
+	const struct contact *succ = succ_first(n, it);
+	return went || !it->limit || it->skip || (it->end == cast_self(n) && !it->rq) || (it->rq ? !succ : succ && succ->id == it->end);
+}
+
+bool cast_plan_proven(const struct node *n, const struct cast_item *it)
+{
+	if (it->local || cast_is_list(it->mode))
+		return true;
+	return it->mode == CAST_ALL ? proven_all(n, it) : proven_succ(n, it);
+}
+
 /* ---- what a dead node was to see to ---- */
 static void mend_list(struct node *n, struct cast_item *it, struct cast_part *pt)
 {
@@ -448,7 +495,7 @@ void cast_plan_mend(struct node *n, struct cast_item *it, struct cast_part *pt, 
 {
 	if (err == P2PS_ENOT_MEMBER)
 		pt->sent = pt->tries > 0; /* what was sent before may have been taken */
-	if (it->mode == CAST_LIST || it->mode == CAST_LIST_KEYS) {
+	if (cast_is_list(it->mode)) {
 		mend_list(n, it, pt);
 		return;
 	}
@@ -456,6 +503,7 @@ void cast_plan_mend(struct node *n, struct cast_item *it, struct cast_part *pt, 
 	if (pt->behind)
 		it->lo = it->back;
 	bool enough = !pt->behind && !pt->skip && it->mends++ >= CAST_MENDS_MAX;
+	it->holes |= pt->behind || pt->skip || enough;
 	if (pt->behind || pt->skip || enough || (pt->sent && it->mode == CAST_SUCC)) {
 		cast_part_note(n, pt, pt->sent ? P2PS_EUNKNOWN_OUTCOME : P2PS_EUNREACHABLE);
 		pt->noted = true;

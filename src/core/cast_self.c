@@ -99,6 +99,8 @@ void cast_seen_set(struct node *n, uint64_t origin, uint64_t incarnation, uint64
 {
 	struct cast *c = n->cast;
 	struct cast_seen *s = map_get(&c->seen, origin);
+	if (s && (seen ? incarnation < s->incarnation : incarnation != s->incarnation))
+		return; /* of a life that is over */
 	if (!s && !(s = seen_new(n, origin)))
 		return;
 	if (s->incarnation != incarnation || !s->newest) {
@@ -165,6 +167,13 @@ static void pieces_free(struct cast *c, struct cast_pieces **at)
 	pool_free(c->n->pool, p, sizeof *p);
 }
 
+/* Given up: they may all come once more, when the cast is a reliable one. */
+static void pieces_unsee(struct node *n, const struct cast_pieces *p)
+{
+	for (uint32_t i = 0; p->again && i * CAST_CHUNK < p->total; i++)
+		cast_seen_set(n, p->origin, p->incarnation, p->first + i, false);
+}
+
 static struct cast_pieces **pieces_of(struct node *n, const struct cast_item *it, uint64_t first)
 {
 	struct cast *c = n->cast;
@@ -180,7 +189,7 @@ static struct cast_pieces **pieces_of(struct node *n, const struct cast_item *it
 		return at;
 	}
 	*p = (struct cast_pieces){.origin = it->origin, .incarnation = it->incarnation, .first = first,
-				  .since_us = n->now_us, .total = it->fragment_total, .buf = b};
+				  .since_us = n->now_us, .total = it->fragment_total, .again = it->names, .buf = b};
 	c->piece_bytes += p->total;
 	cast_wake(n, n->now_us + CAST_PART_US);
 	*at = p;
@@ -211,6 +220,7 @@ static int pieces_add(struct node *n, struct cast_item *it)
 	}
 	if (i + 1 < all)
 		return 0;
+	pieces_unsee(n, p);
 	pieces_free(c, at);
 	return P2PS_ESTREAM_FULL;
 }
@@ -227,7 +237,7 @@ static uint32_t self_deliver(struct node *n, struct cast_item *it, uint64_t key)
 	if (!type)
 		return 0;
 	memcpy(type, it->type, it->type_len);
-	struct action_deliver d = {.src = it->origin, .dst = cast_self(n), .key = responsible ? key : 0, .kind = it->mode,
+	struct action_deliver d = {.src = it->origin, .dst = cast_self(n), .key = responsible ? key : 0, .kind = it->kind,
 				   .responsible = responsible, .content_type = type,
 				   .entries = {s.buf, s.p + it->own_off, s.len - it->own_off}, .count = it->count - it->own_taken};
 	return flow_deliver(n, &d, it->service, p ? &p->c : it->origin == cast_self(n) ? com_self(n->com) : &bare);
@@ -284,6 +294,13 @@ static void self_wait(struct node *n, struct cast_item *it)
 	c->waits_last = it;
 }
 
+static void self_unsee(struct node *n, const struct cast_item *it)
+{
+	uint32_t before = it->names && it->has_fragment ? it->fragment_offset / CAST_CHUNK : 0;
+	for (uint32_t i = 0; i <= before; i++)
+		cast_seen_set(n, it->origin, it->incarnation, it->sequence - i, false);
+}
+
 /* No room, and no more waiting. */
 static void self_give_up(struct node *n, struct cast_item *it, int code)
 {
@@ -291,7 +308,7 @@ static void self_give_up(struct node *n, struct cast_item *it, int code)
 		if (it->own_taken)
 			short_add(n, it, code);
 		else
-			cast_seen_set(n, it->origin, it->incarnation, it->sequence, false);
+			self_unsee(n, it);
 	}
 	self_next(n, it, it->echo ? P2PS_EUNKNOWN_OUTCOME : code);
 }
@@ -387,6 +404,7 @@ void cast_self_sweep(struct node *n)
 		cast_wake(n, c->waits->wait_us + FLOW_STALL_US);
 	for (struct cast_pieces **at = &c->pieces; *at;) {
 		if (n->now_us - (*at)->since_us >= CAST_PART_US) {
+			pieces_unsee(n, *at);
 			pieces_free(c, at);
 		} else {
 			cast_wake(n, (*at)->since_us + CAST_PART_US);

@@ -31,6 +31,7 @@ static struct {
 	char outcomes[4096]; /* "target word error; ..." */
 	int64_t delivered, refused, unknown;
 	uint32_t settled;
+	bool complete;
 	struct taken { unsigned node; uint32_t messages; uint64_t bytes; } taken[512];
 	unsigned taken_count;
 	/* the last message's text */
@@ -73,6 +74,7 @@ static void on_reply(void *ctx, unsigned i, const struct action *a)
 	S.delivered = value_int(res, "delivered", -1);
 	S.refused = value_int(res, "refused", -1);
 	S.unknown = value_int(res, "unknown", -1);
+	S.complete = value_bool(res, "complete", false);
 	size_t at = 0;
 	S.outcomes[0] = 0;
 	for (const struct value *v = list ? list->list.first : NULL; v && at + 100 < sizeof S.outcomes; v = v->next)
@@ -537,6 +539,170 @@ static void while_joining(void **state)
 	done();
 }
 
+/* ---- reliable ---- */
+static bool named(unsigned i, const char *word)
+{
+	char want[64];
+	snprintf(want, sizeof want, "%llu %s", (unsigned long long)node_id(W.v[i].n), word);
+	return strstr(S.outcomes, want) != NULL;
+}
+
+static void answered(unsigned seconds)
+{
+	for (unsigned k = 0; k < seconds * 100 && !S.replied; k++)
+		run(10000);
+	assert_true(S.replied);
+}
+
+/* Nothing fails: it costs what any cast costs, and names everybody. */
+static void reliable_quiet(void **state)
+{
+	(void)state;
+	static const unsigned sizes[] = {1, 2, 5, 16};
+	for (unsigned s = 0; s < 4; s++) {
+		make(sizes[s], 40 + s, 1000, NULL);
+		uint64_t ids[17] = {0x70000001}; /* nobody */
+		for (unsigned i = 0; i < sizes[s]; i++)
+			ids[i + 1] = node_id(W.v[i].n);
+		struct cast_request rqs[] = {
+			{.mode = CAST_ALL, .reliable = true},
+			{.mode = CAST_ALL, .reliable = true, .self = true},
+			{.mode = CAST_LIST, .reliable = true, .list = ids, .list_len = sizes[s] + 1},
+			{.mode = CAST_SUCC, .reliable = true, .to = 20},
+		};
+		for (unsigned k = 0; k < 8; k++) {
+			unsigned m = k % 4, large = k / 4;
+			bool self = m == 1 || m == 2;
+			watch();
+			cast(0, rqs[m], 1, large ? 150000 : 5, "hello");
+			check_all(0, 1, self);
+			assert_true(S.complete);
+			assert_int_equal(S.delivered, sizes[s] - !self);
+			assert_int_equal(S.unknown, 0);
+			assert_int_equal(S.refused, m == 2); /* for certain nobody */
+			for (unsigned i = 1; i < sizes[s]; i++)
+				assert_true(named(i, "delivered"));
+			if (m != 2) /* there nobody is looked for again */
+				assert_int_equal(S.data_frames, (sizes[s] - 1) * (large ? 3 : 1));
+		}
+		watch();
+		post(0, (struct cast_request){.mode = CAST_LIST_KEYS, .reliable = true, .list = ids, .list_len = 1}, 1, 5, "hello");
+		assert_true(S.replied && S.err == P2PS_EINVAL);
+		done();
+	}
+}
+
+/* Up to half of the nodes die while it is on its way, more than any repair knows a way around: whoever lives gets it once,
+ * is named, and it ends with that. */
+static void reliable_crashes(void **state)
+{
+	(void)state;
+	uint64_t retries = 0;
+	for (unsigned seed = 0; seed < 24; seed++) {
+		make(20, 500 + seed, 1000, NULL);
+		struct rng rng;
+		rng_init_u64(&rng, seed, "crash", 0);
+		unsigned origin = (unsigned)rng_below(&rng, 20), dead = 1 + (unsigned)rng_below(&rng, 10), order[20] = {origin};
+		bool gone[20] = {0};
+		int mode = seed % 3;
+		uint64_t ids[20];
+		for (unsigned i = 0; i < 20; i++)
+			ids[i] = node_id(W.v[i].n);
+		for (unsigned i = 1; i < 20; i++)
+			order[i] = next_of(order[i - 1]);
+		struct cast_request rq = {.reliable = true, .mode = mode == 0 ? CAST_ALL : mode == 1 ? CAST_LIST : CAST_SUCC, .to = 19,
+					  .list = mode == 1 ? ids : NULL, .list_len = mode == 1 ? 20 : 0};
+		post(origin, rq, 1, seed % 4 == 3 ? 150000 : 50, "hello");
+		test_world_run(&W, rng_below(&rng, 5) * 700);
+		for (unsigned k = 0; k < dead; k++) { /* neighbours, half of the time */
+			unsigned i = seed % 2 ? order[(seed + k) % 20] : (unsigned)rng_below(&rng, 20);
+			if (i == origin || gone[i])
+				continue;
+			gone[i] = true;
+			test_world_crash(&W, i);
+		}
+		answered(45);
+		assert_true(S.complete);
+		for (unsigned i = 0; i < 20; i++) {
+			bool meant = i != origin || mode == 1;
+			assert_true(S.copies[i] <= 1);
+			if (gone[i])
+				continue;
+			assert_int_equal(S.copies[i], meant);
+			assert_true(!meant || named(i, "delivered"));
+			retries += W.v[i].n->stats.retries;
+		}
+		run(16 * SECOND); /* parts that a dead node gave away end, too */
+		for (unsigned i = 0; i < 20; i++)
+			if (!gone[i])
+				W.v[i].n->stats.drop_malformed = 0; /* a look-up that is answered "you are" while ranges move counts so */
+		done();
+	}
+	assert_true(retries > 10);
+}
+
+/* Links between living nodes break all the time, others come and go. */
+static void reliable_churn(void **state)
+{
+	(void)state;
+	for (unsigned seed = 0; seed < 8; seed++) {
+		make(12, 540 + seed, 1000, NULL);
+		struct rng rng;
+		rng_init_u64(&rng, seed, "churn", 0);
+		for (unsigned k = 0; k < 3; k++) {
+			struct test_start st = {.id = (uint32_t)rng_u64(&rng) | 1, .via = {1}};
+			test_world_start(&W, 12 + k, &st);
+			watch();
+			post(k, (struct cast_request){.mode = CAST_ALL, .reliable = true}, 1, 40, "hello");
+			for (unsigned b = 0; b < 12; b++) {
+				test_world_run(&W, rng_below(&rng, 800));
+				test_world_break(&W, (unsigned)rng_below(&rng, 12), (unsigned)rng_below(&rng, 12));
+			}
+			answered(45);
+			assert_true(S.complete);
+			for (unsigned i = 0; i < W.count; i++)
+				assert_true(S.copies[i] <= 1 && (i >= 12 || S.copies[i] == (i != k)));
+			run(4 * SECOND);
+		}
+		done();
+	}
+}
+
+/* Who has no room gets it when there is; who never has is named, after the time is up. */
+static void reliable_full(void **state)
+{
+	(void)state;
+	for (unsigned large = 0; large < 2; large++) {
+		make(6, 560, 4, NULL);
+		S.keep = true;
+		for (unsigned k = 0; k < 4; k++)
+			cast(0, (struct cast_request){.mode = CAST_NODE, .to = node_id(W.v[3].n)}, 1, 10, "full");
+		run(3 * SECOND);
+		post(0, (struct cast_request){.mode = CAST_ALL, .reliable = true}, 1, large ? 150000 : 10, "hello");
+		test_world_run(&W, 5 * SECOND);
+		assert_false(S.replied);
+		assert_int_equal(S.copies[2], 1);
+		assert_int_equal(S.copies[3], 4);
+		struct event ev = {.type = EVENT_CONSUMED, .consumed = {4, 4 * 14}};
+		test_world_inject(&W, 3, &ev);
+		answered(10);
+		assert_true(S.complete && S.delivered == 5);
+		assert_int_equal(S.copies[3], 5);
+		assert_true(strncmp(S.text[3], "hello", 5) == 0);
+		done();
+	}
+	make(6, 561, 1, NULL);
+	S.keep = true;
+	cast(0, (struct cast_request){.mode = CAST_NODE, .to = node_id(W.v[3].n)}, 1, 10, "full");
+	uint64_t begun = W.now;
+	post(0, (struct cast_request){.mode = CAST_ALL, .reliable = true}, 1, 10, "hello");
+	answered(50);
+	assert_true(!S.complete && named(3, "refused ESTREAM_FULL") && S.delivered == 4);
+	assert_true(W.now - begun <= CAST_RELIABLE_US + SECOND);
+	assert_true(S.data_frames < 100); /* only the one is asked again */
+	done();
+}
+
 /* ---- streams ---- */
 static void full_streams(void **state)
 {
@@ -700,6 +866,8 @@ int main(void)
 		cmocka_unit_test(branches),	cmocka_unit_test(while_joining), cmocka_unit_test(full_streams),
 		cmocka_unit_test(pipeline),	cmocka_unit_test(limits),	cmocka_unit_test(flush),
 		cmocka_unit_test(seen),		cmocka_unit_test(cut_short),
+		cmocka_unit_test(reliable_quiet),  cmocka_unit_test(reliable_crashes),
+		cmocka_unit_test(reliable_churn),  cmocka_unit_test(reliable_full),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

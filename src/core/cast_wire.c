@@ -17,6 +17,8 @@ static bool shape_valid(const struct cast_head *h, const struct frame *f, uint64
 		return false;
 	if (h->mode == CAST_SUCC && h->limit == 0)
 		return false;
+	if (h->kind < CAST_LIST || h->kind > CAST_SUCC)
+		return false;
 	return h->back <= mask && (!f->has_interval || f->interval_end <= mask) && f->src && f->src <= mask;
 }
 
@@ -29,6 +31,8 @@ static bool content_valid(const struct cast_head *h, const struct frame *f)
 	if (h->count != 1 || f->fragment_total < 4 || f->fragment_total > NODE_MESSAGE_MAX + 4 ||
 	    f->fragment_offset >= f->fragment_total || f->fragment_offset % CAST_CHUNK)
 		return false;
+	if (f->fragment_offset == 0 && h->entries.len >= 4 && le32(h->entries.p) != f->fragment_total - 4)
+		return false; /* what is passed on is known to parse, also when the rest of it comes later */
 	uint32_t rest = f->fragment_total - f->fragment_offset;
 	return h->entries.len == (rest < CAST_CHUNK ? rest : CAST_CHUNK) && f->sequence > f->fragment_offset / CAST_CHUNK;
 }
@@ -42,6 +46,7 @@ int cast_head_decode(struct cast_head *h, const struct frame *f, uint64_t mask)
 	h->mode = p[0];
 	h->flags = p[1];
 	h->type_len = p[2];
+	h->kind = p[3];
 	h->count = le32(p + 4);
 	h->budget_ms = le16(p + 8);
 	h->target_count = le16(p + 10);
@@ -67,7 +72,7 @@ void cast_head_encode(const struct cast_head *h, uint8_t *out)
 	out[0] = h->mode;
 	out[1] = h->flags;
 	out[2] = h->type_len;
-	out[3] = 0;
+	out[3] = h->kind;
 	put_le32(out + 4, h->count);
 	put_le16(out + 8, h->budget_ms);
 	put_le16(out + 10, h->target_count);
@@ -103,7 +108,7 @@ struct cast_outcome cast_ack_outcome(const struct cast_ack *a, uint32_t i)
 {
 	const uint8_t *p = a->outcomes + CAST_ACK_OUTCOME * i;
 	int code = -(int)p[8];
-	return (struct cast_outcome){le64(p), code < P2PS_EUNSUPPORTED ? P2PS_EUNKNOWN_OUTCOME : code};
+	return (struct cast_outcome){.id = le64(p), .code = code < P2PS_EUNSUPPORTED ? P2PS_EUNKNOWN_OUTCOME : code};
 }
 
 void cast_ack_encode(const struct cast_ack *a, const struct cast_outcome *outcomes, uint8_t *out)

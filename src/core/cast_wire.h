@@ -2,7 +2,7 @@
  *
  * CAST: header.src, incarnation and sequence name the cast, all through its tree; header.dst is the receiver. The interval
  * extension (ALL, SUCC) tells where the receiver stops: it covers the nodes between itself and there; its own id: none.
- *   0 mode u8   1 flags u8   2 length of the content type u8   3 0
+ *   0 mode u8   1 flags u8   2 length of the content type u8   3 kind u8: the mode that the receiver is told
  *   4 count u32   8 budget u16, ms   10 targets u16   12 token u32   16 limit u32   20 back u64
  *   content type, targets (u64 each, ids or keys), then `count` times (length u32, bytes); with
  *   FRAME_EXT_FRAGMENT (count 1) CAST_CHUNK bytes of one entry, or the rest of it
@@ -28,11 +28,18 @@
 #define CAST_ACK_FIXED 36u
 #define CAST_ACK_OUTCOME 9u
 
-enum cast_flag { CAST_SKIP = 1 /* the receiver has it: it only sees to the nodes back to `back` */ };
-enum cast_ack_flag { CAST_NOT_TAKEN = 1 /* not a member: nothing was done */ };
+enum cast_flag {
+	CAST_SKIP = 1,  /* the receiver has it: it only sees to the nodes back to `back` */
+	CAST_NAMES = 2, /* answers name everybody, also who got it */
+};
+enum cast_ack_flag {
+	CAST_NOT_TAKEN = 1, /* not a member: nothing was done */
+	CAST_HOLES = 2,     /* that everybody in between was reached is not proven */
+	CAST_MORE = 4,      /* outcomes only, no counts: the record that ends the part follows */
+};
 
 struct cast_head {
-	uint8_t mode, flags, type_len;
+	uint8_t mode, flags, type_len, kind;
 	uint16_t budget_ms, target_count;
 	uint32_t count, token, limit;
 	uint64_t back;
@@ -44,6 +51,9 @@ struct cast_head {
 struct cast_outcome {
 	uint64_t id;
 	int code;
+	/* a reliable request's (cast_again.c) */
+	uint16_t round; /* it was last named in */
+	bool gone;      /* no member any more */
 };
 
 struct cast_ack {

@@ -21,6 +21,9 @@
 #define ARG_LIMIT                                                                                                \
 	{"limit", ARG_TEXT, .repeated = true, .meta = "NAME=VALUE",                                              \
 	 .help = "sets one of the limits that `p2ps limits` lists, for this node's directory (k, M, G; `default` takes it back)"}
+#define ARG_RELIABLE                                                                                             \
+	{"reliable", ARG_BOOL,                                                                                   \
+	 .help = "again and again, for 40 s at most, until every node that was a member throughout has it exactly once; names every node (not for keys)"}
 #define OUTCOMES                                                                                                 \
 	"outcomes[{target, node, outcome, error, reason}], delivered, refused, unknown: an outcome is delivered (it stands in " \
 	"the stream of the receiver, which node names when it is known), refused (for certain it does not) or unknown; error "  \
@@ -68,18 +71,21 @@ static const struct op_arg send_args[] = {
 static const struct op_arg multicast_args[] = {
 	{"ids", ARG_IDS, .required = true, .positional = true, .meta = "ID,ID,...", .help = "ids of the receivers, or keys"},
 	{"responsible", ARG_BOOL, .help = "the list holds keys: to the nodes responsible for them"},
+	ARG_RELIABLE,
 	ARG_TYPE,
 	ARG_MESSAGE,
 	END,
 };
 static const struct op_arg broadcast_args[] = {
 	{"self", ARG_BOOL, .help = "this node receives the message, too"},
+	ARG_RELIABLE,
 	ARG_TYPE,
 	ARG_MESSAGE,
 	END,
 };
 static const struct op_arg succ_args[] = {
 	{"n", ARG_INT, .required = true, .positional = true, .meta = "N", .min = 1, .max = 65535, .help = "how many successors"},
+	ARG_RELIABLE,
 	ARG_TYPE,
 	ARG_MESSAGE,
 	END,
@@ -149,7 +155,7 @@ const struct op node_ops[] = {
 	 "Send a message to a list of nodes, each exactly once.",
 	 "p2ps multicast 1,16 hello", node_run_multicast},
 	{"node", "broadcast", OP_WRITES | OP_OUTCOME, broadcast_args,
-	 OUTCOMES "; of the nodes, outcomes has those that did not get it",
+	 OUTCOMES "; of the nodes, outcomes has those that did not get it; with reliable everybody, and complete",
 	 "ENOT_MEMBER,ETOO_LARGE,EUNKNOWN_OUTCOME,EBUSY", "send", "0.1",
 	 "Send a message to every member.",
 	 "p2ps broadcast hello", node_run_broadcast},

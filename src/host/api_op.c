@@ -54,6 +54,9 @@ void api_op_end(p2ps_op *op, int err, const char *text, const struct value *resu
 	op->value = api_value_copy(result);
 	for (const p2ps_value *o = p2ps_value_at(outcomes(op), 0); o && !err; o = p2ps_value_next(o))
 		err = outcome_of(o);
+	const p2ps_value *complete = p2ps_value_get(op->value, "complete");
+	if (!err && complete && !p2ps_value_bool(complete, 1))
+		err = P2PS_EUNKNOWN_OUTCOME;
 	op->err = err;
 	snprintf(op->text, sizeof op->text, "%s", text && *text ? text : p2ps_strerror(err));
 	atomic_store(&op->over, 1); /* who hears the event finds the operation over */

@@ -25,7 +25,7 @@ struct batch {
 /* Where to; what makes two messages go the same way. */
 struct place {
 	enum cast_mode mode;
-	bool self;
+	bool self, reliable;
 	uint64_t to;
 	const uint64_t *list;
 	uint32_t list_len;
@@ -162,6 +162,7 @@ static int send_alone(p2ps_node *n, const struct place *p, const void *data, uin
 	put_entry(at, data, len);
 	c->rq.mode = p->mode;
 	c->rq.self = p->self;
+	c->rq.reliable = p->reliable;
 	c->rq.to = p->to;
 	c->rq.count = 1;
 	c->rq.entries = (struct slice){buf, at, len + 4};
@@ -178,11 +179,13 @@ static int send_alone(p2ps_node *n, const struct place *p, const void *data, uin
 	return 0;
 }
 
-static int check(p2ps_node *n, const struct place *p, const void *data, size_t len)
+static int check(p2ps_node *n, const struct place *p, const void *data, size_t len, p2ps_op **op)
 {
 	size_t type = strlen(p->type);
 	if (!n)
 		return api_fail(P2PS_EINVAL, "node: is NULL");
+	if (p->reliable && !op)
+		return api_fail(P2PS_EINVAL, "op: is NULL");
 	if (!data && len)
 		return api_fail(P2PS_EINVAL, "data: is NULL");
 	if (len > P2PS_MESSAGE_MAX)
@@ -201,7 +204,7 @@ static int send_to(p2ps_node *n, struct place p, const void *data, size_t len, c
 	p.type = type ? type : P2PS_BYTES;
 	if (op)
 		*op = NULL;
-	int err = check(n, &p, data, len);
+	int err = check(n, &p, data, len, op);
 	if (err)
 		return err;
 	return op ? send_alone(n, &p, data, (uint32_t)len, op) : send_packed(n, &p, data, (uint32_t)len);
@@ -219,29 +222,31 @@ int p2ps_send_key(p2ps_node *node, uint64_t key, const void *data, size_t len, c
 	return send_to(node, (struct place){.mode = CAST_KEY, .to = key}, data, len, type, op);
 }
 
-static int multicast(p2ps_node *node, enum cast_mode mode, const uint64_t *list, size_t count, const void *data, size_t len,
+static int multicast(p2ps_node *node, struct place p, const uint64_t *list, size_t count, const void *data, size_t len,
 		     const char *type, p2ps_op **op)
 {
-	const char *name = mode == CAST_LIST ? "ids" : "keys";
+	const char *name = p.mode == CAST_LIST ? "ids" : "keys";
 	if (!list)
 		return api_fail(P2PS_EINVAL, "%s: is NULL", name);
 	if (count < 1 || count > LIST_MAX)
 		return api_fail(P2PS_EINVAL, "count: 1 to %u %s, not %zu", LIST_MAX, name, count);
-	for (size_t i = 0; mode == CAST_LIST && i < count; i++)
+	for (size_t i = 0; p.mode == CAST_LIST && i < count; i++)
 		if (!list[i])
 			return api_fail(P2PS_EINVAL, "ids: 0 is no node's id");
-	return send_to(node, (struct place){.mode = mode, .list = list, .list_len = (uint32_t)count}, data, len, type, op);
+	p.list = list;
+	p.list_len = (uint32_t)count;
+	return send_to(node, p, data, len, type, op);
 }
 
 int p2ps_multicast(p2ps_node *node, const uint64_t *ids, size_t count, const void *data, size_t len, const char *type, p2ps_op **op)
 {
-	return multicast(node, CAST_LIST, ids, count, data, len, type, op);
+	return multicast(node, (struct place){.mode = CAST_LIST}, ids, count, data, len, type, op);
 }
 
 int p2ps_multicast_keys(p2ps_node *node, const uint64_t *keys, size_t count, const void *data, size_t len, const char *type,
 			p2ps_op **op)
 {
-	return multicast(node, CAST_LIST_KEYS, keys, count, data, len, type, op);
+	return multicast(node, (struct place){.mode = CAST_LIST_KEYS}, keys, count, data, len, type, op);
 }
 
 int p2ps_broadcast(p2ps_node *node, int self, const void *data, size_t len, const char *type, p2ps_op **op)
@@ -249,11 +254,32 @@ int p2ps_broadcast(p2ps_node *node, int self, const void *data, size_t len, cons
 	return send_to(node, (struct place){.mode = CAST_ALL, .self = self != 0}, data, len, type, op);
 }
 
-int p2ps_send_succ(p2ps_node *node, unsigned n, const void *data, size_t len, const char *type, p2ps_op **op)
+static int succ(p2ps_node *node, unsigned n, bool reliable, const void *data, size_t len, const char *type, p2ps_op **op)
 {
 	if (n < 1 || n > 65535)
 		return api_fail(P2PS_EINVAL, "n: 1 to 65535 successors, not %u", n);
-	return send_to(node, (struct place){.mode = CAST_SUCC, .to = n}, data, len, type, op);
+	return send_to(node, (struct place){.mode = CAST_SUCC, .to = n, .reliable = reliable}, data, len, type, op);
+}
+
+int p2ps_send_succ(p2ps_node *node, unsigned n, const void *data, size_t len, const char *type, p2ps_op **op)
+{
+	return succ(node, n, false, data, len, type, op);
+}
+
+int p2ps_broadcast_reliable(p2ps_node *node, int self, const void *data, size_t len, const char *type, p2ps_op **op)
+{
+	return send_to(node, (struct place){.mode = CAST_ALL, .self = self != 0, .reliable = true}, data, len, type, op);
+}
+
+int p2ps_multicast_reliable(p2ps_node *node, const uint64_t *ids, size_t count, const void *data, size_t len, const char *type,
+			    p2ps_op **op)
+{
+	return multicast(node, (struct place){.mode = CAST_LIST, .reliable = true}, ids, count, data, len, type, op);
+}
+
+int p2ps_send_succ_reliable(p2ps_node *node, unsigned n, const void *data, size_t len, const char *type, p2ps_op **op)
+{
+	return succ(node, n, true, data, len, type, op);
 }
 
 /* ---- flush, room ---- */

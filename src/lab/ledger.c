@@ -280,7 +280,7 @@ void ledger_end(struct ledger *l, uint64_t now_us, unsigned node, uint32_t boot,
 	e->err = err;
 	if (!e->gone)
 		l->open--;
-	for (uint32_t i = 0; i < targets && i < LEDGER_LIST_MAX; i++) {
+	for (uint32_t i = 0; i < targets && i < LEDGER_TARGETS_MAX; i++) {
 		e->target[e->target_count++] = t[i];
 		l->outcomes[t[i].outcome]++;
 	}

@@ -18,6 +18,7 @@
 
 #define LEDGER_ENTRY_MIN 24u /* bytes of the smallest message */
 #define LEDGER_LIST_MAX 8u
+#define LEDGER_TARGETS_MAX 40u /* a reliable cast names everybody */
 #define LEDGER_COUNT_MAX 64u
 
 enum ledger_kind { LEDGER_CAST, LEDGER_FLUSH, LEDGER_REQUEST };
@@ -47,10 +48,10 @@ struct ledger_entry {
 	uint64_t user; /* the owner's */
 	/* casts */
 	enum cast_mode mode;
-	bool self;
+	bool self, reliable, complete; /* complete: as told */
 	uint64_t self_id, to, list[LEDGER_LIST_MAX];
 	uint32_t list_len, count, bytes; /* bytes of each message */
-	struct ledger_target target[LEDGER_LIST_MAX];
+	struct ledger_target target[LEDGER_TARGETS_MAX];
 	uint32_t target_count;
 	struct ledger_receipt *receipts;
 	uint32_t receipt_count, receipt_cap;

@@ -164,7 +164,13 @@ static void on_stepped(void *ctx, unsigned i, const struct event *ev)
 	view_take(r->w, i, &v);
 	if (!view_same_range(&v, &n->view) || v.runs != n->view.runs)
 		view_changed(r, i, &v);
+	bool moved = v.epoch.counter != n->view.epoch.counter || v.epoch.random != n->view.epoch.random;
 	n->view = v;
+	/* Who is cut off loses its range before it knows: then only a lease proves membership. */
+	if (!(r->s->cut_off ? v.serves : v.member) || world_node(r->w, i)->state == PROC_PAUSED)
+		n->steady_us = UINT64_MAX;
+	else if (n->steady_us == UINT64_MAX || moved)
+		n->steady_us = world_now(r->w);
 	n->was_member |= v.member;
 	if (!n->id)
 		n->id = v.id;
@@ -175,6 +181,7 @@ static void process_gone(struct run *r, unsigned i)
 	struct run_node *n = &r->node[i];
 	served_close(r, n);
 	n->view = (struct ring_view){.node = i};
+	n->steady_us = UINT64_MAX;
 	ledger_process_gone(&r->ledger, i, world_node(r->w, i)->boot);
 }
 
@@ -271,6 +278,7 @@ static void stop(struct run *r, unsigned i)
 	if (world_node(r->w, i)->state != PROC_UP || r->node[i].stopping || !may_die(r, i))
 		return;
 	r->node[i].stopping = true;
+	r->node[i].steady_us = UINT64_MAX;
 	world_inject(r->w, i, &ev);
 }
 
@@ -287,6 +295,7 @@ static void strike(struct run *r, unsigned i, enum scenario_fault f)
 	case FAULT_wipe: die(r, i, DEATH_FIN, true); break;
 	case FAULT_stop: stop(r, i); break;
 	case FAULT_pause:
+		r->node[i].steady_us = UINT64_MAX;
 		world_pause(r->w, i);
 		world_at(r->w, world_now(r->w) + us, resume_call, r, i, 0);
 		break;
@@ -480,6 +489,19 @@ static void require_broadcast(struct run *r)
 		world_fail(r->w, "a broadcast in a healthy network of %u took %" PRIu64 " data frames", r->s->nodes, r->cast_frames);
 }
 
+/* With nothing failing a reliable one costs what any does, and proves it. */
+static void require_reliable(struct run *r)
+{
+	r->cast_frames = 0;
+	struct ledger_entry *e = work_reliable(r, anybody(r, UINT32_MAX), CAST_ALL, 0, NULL, 0, 50, false);
+	if (!e || !wait_for_answers(r, 60 * WORLD_SECOND))
+		return;
+	if (ledger_receivers(e) != r->s->nodes - 1 || !e->complete)
+		world_fail(r->w, "a reliable broadcast in a healthy network of %u reached %u others", r->s->nodes, ledger_receivers(e));
+	if (r->cast_frames != r->s->nodes - 1)
+		world_fail(r->w, "a reliable broadcast in a healthy network of %u took %" PRIu64 " data frames", r->s->nodes, r->cast_frames);
+}
+
 static void require_successors(struct run *r)
 {
 	unsigned i = anybody(r, UINT32_MAX), n = 1 + (unsigned)rng_below(&r->work, r->s->nodes < 5 ? r->s->nodes - 1 : 4);
@@ -580,6 +602,8 @@ static void after_the_storm(struct run *r)
 	r->strict_since_us = world_now(r->w);
 	world_trace(r->w, 0, "==== from here on nothing may fail ====");
 	require_broadcast(r);
+	if (r->s->reliable)
+		require_reliable(r);
 	require_successors(r);
 	require_the_rest(r);
 	require_quiet(r);
@@ -615,6 +639,7 @@ static void begin(struct run *r)
 		r->hops_bound = r->s->nodes;
 	for (unsigned i = 0; i < r->s->nodes; i++) {
 		r->node[i].served = -1;
+		r->node[i].steady_us = UINT64_MAX;
 		id_draw(r, &ids, i);
 	}
 	r->striking = r->working = true;

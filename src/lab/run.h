@@ -37,6 +37,7 @@ struct run_node {
 	uint64_t kept_bytes, kept_us;
 	bool kept_touched;      /* somebody has tried to replace it since */
 	unsigned restarts;
+	uint64_t steady_us;     /* a member without interruption since; UINT64_MAX: it is not */
 };
 
 struct run {
@@ -69,6 +70,8 @@ void work_settled(void *ctx, unsigned node, uint32_t messages, uint64_t bytes);
 void work_fail(void *ctx, const char *text);
 struct ledger_entry *work_cast(struct run *r, unsigned node, enum cast_mode mode, uint64_t to, const uint64_t *list, uint32_t list_len,
 	uint32_t count, uint32_t bytes, bool self);
+struct ledger_entry *work_reliable(struct run *r, unsigned node, enum cast_mode mode, uint64_t to, const uint64_t *list, uint32_t list_len,
+	uint32_t bytes, bool self);
 struct ledger_entry *work_request(struct run *r, unsigned node, enum request_kind kind, uint64_t arg);
 struct ledger_entry *work_flush(struct run *r, unsigned node);
 #endif

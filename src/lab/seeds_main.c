@@ -42,11 +42,11 @@ struct shared {
 };
 struct totals {
 	uint64_t passed, failed, dead, forced, fired[SCENARIO_FAULTS], outcomes[4], simulated_us, frames, steps, casts, requests, delivered, lookups,
-		hops_max, heal_max_us, bytes_max, bytes_mean, idle_max_milli, idle_worst;
+		reliable, complete, reliable_us, covered, hops_max, heal_max_us, bytes_max, bytes_mean, idle_max_milli, idle_worst;
 };
 
 static const char usage[] =
-	"usage: lab-seeds [--seeds A..B] [--scenario joins|churn|faults|big|idle|mixed] [--nodes N] [--seconds S]\n"
+	"usage: lab-seeds [--seeds A..B] [--scenario joins|churn|faults|big|idle|casts|mixed] [--nodes N] [--seconds S]\n"
 	"                 [--jobs J] [--budget-s T] [--trace] [--hash] [--verbose] [--file SEEDS]\n"
 	"Runs the seeds A to B of a scenario in the simulated world. --nodes and --seconds replace what the seed draws.\n"
 	"--jobs 0 runs in this process (for a debugger). --budget-s: no new seed is begun after T seconds.\n"
@@ -130,6 +130,10 @@ static void add_up(struct totals *t, const struct scenario_result *r)
 	t->requests += r->requests;
 	t->delivered += r->delivered;
 	t->lookups += r->lookups;
+	t->reliable += r->reliable;
+	t->complete += r->complete;
+	t->covered += r->covered;
+	max_in(&t->reliable_us, r->reliable_us);
 	for (unsigned i = 0; i < SCENARIO_FAULTS; i++)
 		t->fired[i] += r->fired[i];
 	for (unsigned i = 0; i < 4; i++)
@@ -174,6 +178,9 @@ static void summary(const struct totals *t, uint64_t ms)
 	printf("casts %" PRIu64 ", messages delivered %" PRIu64 ", outcomes: delivered %" PRIu64 " refused %" PRIu64 " unknown %" PRIu64
 	       "; requests %" PRIu64 "\n",
 		t->casts, t->delivered, t->outcomes[1], t->outcomes[2], t->outcomes[3], t->requests);
+	if (t->reliable)
+		printf("reliable casts %" PRIu64 " for %" PRIu64 " members throughout, not complete %" PRIu64 ", slowest %" PRIu64 ".%" PRIu64 " s\n", t->reliable, t->covered, t->reliable - t->complete,
+			t->reliable_us / WORLD_SECOND, t->reliable_us % WORLD_SECOND / 100000);
 	printf("look-ups %" PRIu64 ", most hops %" PRIu64 "; slowest heal %" PRIu64 ".%" PRIu64 " s; ranges forced %" PRIu64
 	       "; networks without any member left %" PRIu64 "\n",
 		t->lookups, t->hops_max, t->heal_max_us / WORLD_SECOND, t->heal_max_us % WORLD_SECOND / 100000, t->forced, t->dead);

@@ -6,7 +6,7 @@
 #include "lab/crypto_cheap.h"
 #include "lab/scenario.h"
 
-const char *const scenario_names[SCENARIO_KINDS] = {"joins", "churn", "faults", "big", "idle"};
+const char *const scenario_names[SCENARIO_KINDS] = {"joins", "churn", "faults", "big", "idle", "casts"};
 const char *const scenario_fault_names[SCENARIO_FAULTS] = {
 #define FAULT_NAME(name, when, text) #name,
 	SCENARIO_FAULT_MAP(FAULT_NAME)
@@ -30,6 +30,7 @@ static bool fault_allowed(enum scenario_kind kind, enum scenario_fault f)
 	switch (kind) {
 	case SCENARIO_SWARM: return true;
 	case SCENARIO_JOINS: return f == FAULT_stop;
+	case SCENARIO_CASTS:
 	case SCENARIO_CHURN: return f == FAULT_kill || f == FAULT_reset || f == FAULT_power || f == FAULT_stop || f == FAULT_wipe || f == FAULT_burst;
 	case SCENARIO_BIG: return f == FAULT_kill || f == FAULT_stop;
 	default: return false;
@@ -56,6 +57,21 @@ static void draw_world(struct scenario *s, struct rng *r)
 	w->disk_error = s->rate[FAULT_disk_error];
 	w->steps_max = (uint64_t)s->nodes * 400000 + 3000000;
 	w->machine = &world_machine_node;
+}
+
+/* Crashes, leaves, joins, broken links; in one of four also what keeps living nodes apart. */
+static void draw_casts(struct scenario *s, struct rng *r)
+{
+	s->cut_off = rng_below(r, 4) == 0;
+	s->rate[FAULT_break_link] = rng_below(r, 2) ? draw_rate(r) : 0;
+	for (unsigned f = 0; s->cut_off && f < SCENARIO_FAULTS; f++)
+		if (f == FAULT_pause || f == FAULT_deaf || f == FAULT_cut_pair || f == FAULT_partition)
+			s->rate[f] = draw_rate(r);
+	s->reliable = true;
+	s->cast_rate = (uint32_t)PICK(r, 0x08000000, 0x20000000, 0x60000000);
+	s->request_rate = 0;
+	s->size_max = (uint32_t)PICK(r, 64, 1000, 30000, 200000);
+	s->consume_us = PICK(r, 1, 10000, 300000);
 }
 
 void scenario_draw(struct scenario *s, enum scenario_kind kind, uint64_t seed, unsigned nodes, unsigned seconds)
@@ -105,6 +121,8 @@ void scenario_draw(struct scenario *s, enum scenario_kind kind, uint64_t seed, u
 		s->size_max = 64;
 		s->real_crypto = false;
 	}
+	if (kind == SCENARIO_CASTS)
+		draw_casts(s, &r);
 	draw_world(s, &r);
 	if (kind == SCENARIO_BIG) {
 		s->world.timer_late_us = 0;

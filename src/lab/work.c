@@ -29,8 +29,8 @@ static struct slice entries_make(struct pool *p, const struct ledger_entry *e)
 	return (struct slice){b, b->data + BUF_HEADROOM, e->count * each};
 }
 
-struct ledger_entry *work_cast(struct run *r, unsigned node, enum cast_mode mode, uint64_t to, const uint64_t *list, uint32_t list_len,
-	uint32_t count, uint32_t bytes, bool self)
+static struct ledger_entry *cast_put(struct run *r, unsigned node, enum cast_mode mode, uint64_t to, const uint64_t *list, uint32_t list_len,
+	uint32_t count, uint32_t bytes, bool self, bool reliable)
 {
 	struct world_node *n = world_node(r->w, node);
 	if (n->state != PROC_UP || r->node[node].stopping)
@@ -38,6 +38,7 @@ struct ledger_entry *work_cast(struct run *r, unsigned node, enum cast_mode mode
 	struct ledger_entry *e = ledger_ask(&r->ledger, LEDGER_CAST, world_now(r->w), node, n->boot);
 	e->mode = mode;
 	e->self = self;
+	e->reliable = reliable;
 	e->self_id = node_id(n->machine);
 	e->to = to;
 	e->count = count;
@@ -50,7 +51,7 @@ struct ledger_entry *work_cast(struct run *r, unsigned node, enum cast_mode mode
 		ledger_withdraw(&r->ledger, e);
 		return NULL;
 	}
-	struct cast_request rq = {.tag = e->tag, .mode = mode, .self = self, .to = to, .list = e->list, .list_len = list_len,
+	struct cast_request rq = {.tag = e->tag, .mode = mode, .self = self, .reliable = reliable, .to = to, .list = e->list, .list_len = list_len,
 		.content_type = "application/octet-stream", .entries = entries, .count = count};
 	struct event ev = {.type = EVENT_CAST, .cast = &rq};
 	r->res->casts++;
@@ -58,6 +59,18 @@ struct ledger_entry *work_cast(struct run *r, unsigned node, enum cast_mode mode
 	world_inject(r->w, node, &ev);
 	slice_drop(&entries);
 	return e;
+}
+
+struct ledger_entry *work_cast(struct run *r, unsigned node, enum cast_mode mode, uint64_t to, const uint64_t *list, uint32_t list_len,
+	uint32_t count, uint32_t bytes, bool self)
+{
+	return cast_put(r, node, mode, to, list, list_len, count, bytes, self, false);
+}
+
+struct ledger_entry *work_reliable(struct run *r, unsigned node, enum cast_mode mode, uint64_t to, const uint64_t *list, uint32_t list_len,
+	uint32_t bytes, bool self)
+{
+	return cast_put(r, node, mode, to, list, list_len, 1, bytes, self, true);
 }
 
 static const struct {
@@ -173,10 +186,36 @@ static void cast_something(struct run *r, unsigned i)
 		work_cast(r, i, CAST_SUCC, 1 + rng_below(&r->work, 5), NULL, 0, count, bytes, false);
 }
 
+static void cast_reliably(struct run *r, unsigned i)
+{
+	uint64_t list[LEDGER_LIST_MAX], draw = rng_below(&r->work, 8);
+	uint32_t n = 0, want = 1 + (uint32_t)rng_below(&r->work, LEDGER_LIST_MAX);
+	uint32_t bytes = LEDGER_ENTRY_MIN + (uint32_t)rng_below(&r->work, rng_below(&r->work, 4) ? 64 : r->s->size_max);
+	bool self = rng_below(&r->work, 2);
+	for (uint32_t k = 0; k < want; k++) {
+		uint64_t x = some_id(r);
+		bool there = x == 0;
+		for (uint32_t q = 0; q < n; q++)
+			there |= list[q] == x;
+		if (!there)
+			list[n++] = x;
+	}
+	if (draw < 5)
+		work_reliable(r, i, CAST_ALL, 0, NULL, 0, bytes, self);
+	else if (draw < 7 && n)
+		work_reliable(r, i, CAST_LIST, 0, list, n, bytes, false);
+	else
+		work_reliable(r, i, CAST_SUCC, 1 + rng_below(&r->work, 5), NULL, 0, bytes, false);
+}
+
 static void cast_call(void *ctx, uint64_t node, uint64_t b)
 {
 	struct run *r = ctx;
-	if (r->working && r->node[node].view.member)
+	if (!r->working || !r->node[node].view.member)
+		return;
+	if (r->s->reliable)
+		cast_reliably(r, (unsigned)node);
+	else
 		cast_something(r, (unsigned)node);
 }
 
@@ -245,11 +284,11 @@ static enum ledger_outcome outcome_of(struct run *r, const struct value *line)
 	return OUTCOME_NONE;
 }
 
-static uint32_t outcomes_take(struct run *r, const struct value *result, struct ledger_target t[LEDGER_LIST_MAX])
+static uint32_t outcomes_take(struct run *r, const struct value *result, struct ledger_target t[LEDGER_TARGETS_MAX])
 {
 	const struct value *list = result ? value_get(result, "outcomes") : NULL;
 	uint32_t n = 0;
-	for (const struct value *v = list ? list->list.first : NULL; v && n < LEDGER_LIST_MAX; v = v->next, n++)
+	for (const struct value *v = list ? list->list.first : NULL; v && n < LEDGER_TARGETS_MAX; v = v->next, n++)
 		t[n] = (struct ledger_target){value_id(v, "target", 0), value_id(v, "node", 0), outcome_of(r, v)};
 	return n;
 }
@@ -328,16 +367,65 @@ static void strict_cast_answer(struct run *r, const struct ledger_entry *e, cons
 			a->reply.text ? a->reply.text : "");
 }
 
+static const struct ledger_target *target_of(const struct ledger_entry *e, uint64_t id)
+{
+	for (uint32_t i = 0; i < e->target_count; i++)
+		if (e->target[i].target == id)
+			return &e->target[i];
+	return NULL;
+}
+
+/* Whom a reliable cast was for, of those who were members of the sender's ring from before it was asked for until now.
+ * (After enough crashes at once there are two for a while, until they merge, and their epochs tell them apart.) */
+static bool reliable_for(const struct run *r, const struct ledger_entry *e, unsigned i)
+{
+	const struct run_node *n = &r->node[i], *by = &r->node[e->node];
+	if (by->steady_us > e->asked_us || by->view.epoch.counter != n->view.epoch.counter || by->view.epoch.random != n->view.epoch.random)
+		return false;
+	bool listed = e->mode == CAST_ALL && (e->self || n->id != e->self_id);
+	for (uint32_t k = 0; k < e->list_len; k++)
+		listed |= e->list[k] == n->id;
+	return listed && n->steady_us <= e->asked_us;
+}
+
+/* It says `complete` only when everybody has it who was a member throughout; without anything that keeps living nodes apart
+ * it always comes to that, and names each of them. */
+static void reliable_answer(struct run *r, struct ledger_entry *e, const struct action *a)
+{
+	e->complete = value_bool(a->reply.result, "complete", false);
+	r->res->reliable++;
+	r->res->complete += e->complete;
+	uint64_t took = e->ended_us - e->asked_us;
+	r->res->reliable_us = took > r->res->reliable_us ? took : r->res->reliable_us;
+	if (a->reply.err == P2PS_EBUSY || a->reply.err == P2PS_ENOT_MEMBER)
+		return;
+	for (unsigned i = 0; i < r->s->nodes && r->s->nodes < LEDGER_TARGETS_MAX; i++) {
+		r->res->covered += reliable_for(r, e, i);
+		const struct ledger_receipt *got = ledger_receipt_of(e, i, world_node(r->w, i)->boot);
+		uint64_t id = r->node[i].id;
+		const struct ledger_target *t = target_of(e, id);
+		if (e->complete && reliable_for(r, e, i) && !got)
+			world_fail(r->w, "n%u: reliable cast #%" PRIu64 " (mode %d) calls itself complete, and n%u, a member throughout, has not got it", e->node,
+				e->tag, e->mode, i);
+		bool self = id == e->self_id && e->mode == CAST_ALL; /* counted, not named */
+		if (reliable_for(r, e, i) && !self && !r->s->cut_off && (!t || t->outcome != OUTCOME_DELIVERED) && !r->node[e->node].stopping)
+			world_fail(r->w, "n%u: reliable cast #%" PRIu64 " (mode %d) has not reached n%u, a member throughout, in %" PRIu64 " s", e->node, e->tag,
+				e->mode, i, took / WORLD_SECOND);
+	}
+	if (r->strict && !e->complete)
+		world_fail(r->w, "n%u: reliable cast #%" PRIu64 " (mode %d) in a healthy network is not complete", e->node, e->tag, e->mode);
+}
+
 void work_reply(void *ctx, unsigned node, const struct action *a)
 {
 	struct run *r = ctx;
 	struct world_node *n = world_node(r->w, node);
 	struct ledger_entry *e = ledger_get(&r->ledger, a->reply.tag);
-	struct ledger_target t[LEDGER_LIST_MAX];
+	struct ledger_target t[LEDGER_TARGETS_MAX];
 	if (a->reply.more)
 		return;
 	bool cast = e && e->kind == LEDGER_CAST;
-	uint32_t targets = cast && e->mode != CAST_ALL && e->mode != CAST_SUCC ? outcomes_take(r, a->reply.result, t) : 0;
+	uint32_t targets = cast && (e->reliable || (e->mode != CAST_ALL && e->mode != CAST_SUCC)) ? outcomes_take(r, a->reply.result, t) : 0;
 	ledger_end(&r->ledger, world_now(r->w), node, n->boot, a->reply.tag, a->reply.err, t, targets);
 	if (world_failed(r->w) || !e)
 		return;
@@ -345,6 +433,8 @@ void work_reply(void *ctx, unsigned node, const struct action *a)
 		request_answer(r, e, a);
 	else if (cast && r->strict && e->asked_us >= r->strict_since_us)
 		strict_cast_answer(r, e, a);
+	if (cast && e->reliable && !world_failed(r->w))
+		reliable_answer(r, e, a);
 	if (cast && (e->mode == CAST_NODE || e->mode == CAST_KEY) && a->reply.result && targets != 1)
 		world_fail(r->w, "n%u: cast #%" PRIu64 " to one target has %u outcomes", node, e->tag, targets);
 }

@@ -226,6 +226,8 @@ class Peer:
             self.seen.add(name)
             self.messages += [(None, bytes.fromhex(m)) for m in c["messages"]]
         outcomes = [(int(t), 0) for t in c["targets"]]
+        if c["flags"] & 2 and not outcomes:  # NAMES
+            outcomes = [(self.id, 0)]
         body = struct.pack("<IHHIIIQQ", c["token"], 0, len(outcomes), len(outcomes) or 1, 0, 0, self.their_id, self.id)
         self.send(CAST_ACK, body + b"".join(struct.pack("<QB", *o) for o in outcomes))
 

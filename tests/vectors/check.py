@@ -539,15 +539,15 @@ def decode_cast(b):
     f = frame(b)
     body = f["body"]
     need(f["type"] == 50 and len(body) >= 28)
-    mode, flags, n, _, count, budget, targets, token, limit, back = struct.unpack("<BBBBIHHIIQ", body[:28])
+    mode, flags, n, kind, count, budget, targets, token, limit, back = struct.unpack("<BBBBIHHIIQ", body[:28])
     body = body[28:]
-    need(len(body) >= n + 8 * targets and f["src"])
+    need(len(body) >= n + 8 * targets and f["src"] and LIST <= kind <= SUCC)
     if mode in (LIST, LIST_KEYS):
         need(1 <= targets <= 4096)
     else:
         need(mode in (ALL, SUCC) and not targets and "interval" in f["ext"] and (mode == ALL or limit))
     out = {"origin": str(f["src"]), "incarnation": str(f["incarnation"]), "sequence": str(f["sequence"]), "dst": str(f["dst"]),
-           "hops": f["hops"], "mode": mode, "flags": flags, "count": count, "budget": budget, "token": token, "limit": limit,
+           "hops": f["hops"], "mode": mode, "kind": kind, "flags": flags, "count": count, "budget": budget, "token": token, "limit": limit,
            "back": str(back), "targets": u64s(body[n:n + 8 * targets])}
     if "interval" in f["ext"]:
         out["end"] = str(int.from_bytes(f["ext"]["interval"], "little"))
@@ -556,6 +556,7 @@ def decode_cast(b):
         p = out["part"]
         need(p["offset"] % CHUNK == 0 and len(p["bytes"]) // 2 == min(CHUNK, p["total"] - p["offset"]) and p["total"] <= (1 << 20) + 4)
         need(f["sequence"] > p["offset"] // CHUNK)
+        need(p["offset"] or int.from_bytes(bytes.fromhex(p["bytes"][:8]), "little") == p["total"] - 4)
     return out
 
 

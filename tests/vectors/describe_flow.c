@@ -77,6 +77,7 @@ json_t *describe_cast(struct slice s)
 	if (f.has_interval)
 		put_id(o, "end", f.interval_end);
 	put_int(o, "mode", h.mode);
+	put_int(o, "kind", h.kind);
 	put_int(o, "flags", h.flags);
 	put_int(o, "count", h.count);
 	put_int(o, "budget", h.budget_ms);

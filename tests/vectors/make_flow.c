@@ -1,6 +1,7 @@
 /* Vectors of flows and casts: DATA, DATA_ACK, CAST, CAST_ACK. */
 #include <string.h>
 
+#include "base/le.h"
 #include "core/cast_wire.h"
 #include "core/flow_wire.h"
 #include "p2ps.h"
@@ -104,6 +105,7 @@ static struct slice cast(struct frame f, struct cast_head h, const char *type, c
 	f.incarnation = 1001;
 	h.type = (const uint8_t *)type;
 	h.type_len = (uint8_t)strlen(type);
+	h.kind = h.kind ? h.kind : h.mode;
 	h.targets = (const uint8_t *)targets;
 	h.budget_ms = 13125;
 	h.token = 5;
@@ -126,6 +128,9 @@ static void add_bad_casts(json_t *v, struct frame all, struct frame list)
 	h.mode = CAST_NODE;
 	vectors_add(v, describe_cast, "a mode that is none", cast(all, h, "a", NULL, "\0\0\0\0", 4));
 	h.mode = CAST_ALL;
+	h.kind = CAST_NODE + 1;
+	vectors_add(v, describe_cast, "a kind that is none", cast(all, h, "a", NULL, "\0\0\0\0", 4));
+	h.kind = 0;
 	vectors_add(v, describe_cast, "an entry cut short", cast(all, h, "a", NULL, "\5\0\0\0abc", 7));
 	h.count = 0;
 	vectors_add(v, describe_cast, "no message", cast(all, h, "a", NULL, "", 0));
@@ -136,6 +141,10 @@ static void add_bad_casts(json_t *v, struct frame all, struct frame list)
 	vectors_add(v, describe_cast, "a part at an odd place", cast(all, h, "a", NULL, "abc", 3));
 	all.fragment_offset = CAST_CHUNK;
 	vectors_add(v, describe_cast, "a part that is too short", cast(all, h, "a", NULL, "abc", 3));
+	static uint8_t first[CAST_CHUNK];
+	put_le32(first, 100001);
+	all.fragment_offset = 0;
+	vectors_add(v, describe_cast, "a first part of a message of another length", cast(all, h, "a", NULL, first, sizeof first));
 }
 
 void make_casts(json_t *v)
@@ -151,6 +160,11 @@ void make_casts(json_t *v)
 	keys.mode = CAST_LIST;
 	keys.target_count = 2;
 	vectors_add(v, describe_cast, "to two nodes", cast(list, keys, "a", targets, "\1\0\0\0x", 5));
+	h.flags = CAST_NAMES;
+	keys.flags = CAST_NAMES;
+	keys.kind = CAST_ALL;
+	vectors_add(v, describe_cast, "reliable, to all", cast(all, h, "text/plain", NULL, TWO, 10));
+	vectors_add(v, describe_cast, "reliable, to the two that have not got it", cast(list, keys, "a", targets, "\1\0\0\0x", 5));
 	h.flags = CAST_SKIP;
 	all.interval_end = 16;
 	vectors_add(v, describe_cast, "only those behind", cast(all, h, "text/plain", NULL, TWO, 10));

@@ -1,0 +1,101 @@
+"""Casts that can be trusted, on real daemons: reliable broadcasts while nodes are killed, leave and join; every node that
+was there throughout gets each exactly once, and the outcome says so."""
+import random
+import signal
+import threading
+
+from harness import alive, check, wait_for
+
+
+def got(node):
+    """What stands in a node's stream, per text how often."""
+    counts = {}
+    for m in node.run("messages", "--since", 0, "--timeout", 0).lines:
+        counts[m["data"]] = counts.get(m["data"], 0) + 1
+    return counts
+
+
+class Broadcasts(threading.Thread):
+    """One after another from one node, until it is told to end."""
+
+    def __init__(self, node, name):
+        super().__init__(daemon=True)
+        self.node, self.name_, self.end, self.done, self.error = node, name, threading.Event(), [], None
+
+    def run(self):
+        try:
+            while not self.end.is_set():
+                text = f"{self.name_}-{len(self.done)}"
+                self.done.append((text, self.node.run("broadcast", "--reliable", "--content-type", "text/plain", text, ok=False).json))
+        except Exception as e:  # noqa: BLE001 - told in the main thread
+            self.error = e
+
+
+def judge(sender, others, throughout):
+    streams = {n.name: got(n) for n in others}
+    for text, r in sender.done:
+        check("outcomes" in r, f"{text}: {r}")
+        check(r["complete"], f"{text} is not complete: {r}")
+        named = {o["target"]: o["outcome"] for o in r["outcomes"]}
+        for n in throughout:
+            if n is not sender.node:
+                check(named.get(n.id) == "delivered", f"{text}: {n.name} ({n.id}) is told as {named.get(n.id)}: {r}")
+                check(streams[n.name].get(text) == 1, f"{text} stands {streams[n.name].get(text)} times in {n.name}")
+        for n in others:
+            check(streams[n.name].get(text, 0) <= 1, f"{text} stands {streams[n.name].get(text)} times in {n.name}")
+
+
+def test_reliable_broadcasts_while_nodes_die_leave_and_join(net):
+    nodes = net.make(12)
+    stay, rng = nodes[:7], random.Random(3)
+    senders = [Broadcasts(stay[0], "a"), Broadcasts(stay[4], "b")]
+    for s in senders:
+        s.start()
+
+    def went_on(count):
+        marks = [len(s.done) for s in senders]
+        wait_for("further broadcasts", lambda: all(len(s.done) >= m + count or s.error for s, m in zip(senders, marks)))
+
+    went_on(3)
+    nodes[7].kill()
+    went_on(2)
+    nodes[8].kill(signal.SIGKILL)
+    nodes[9].kill(signal.SIGKILL)
+    went_on(2)
+    nodes[10].stop("leave")
+    late = []
+    for k in range(2):
+        n = net.node(f"late{k}")
+        n.join(rng.choice(stay))
+        late.append(n)
+        went_on(1)
+    nodes[11].kill(signal.SIGKILL)
+    nodes[7].up()
+    went_on(3)
+    for s in senders:
+        s.end.set()
+        s.join(120)
+        check(not s.error and not s.is_alive(), f"{s.name_}: {s.error}")
+    living = [n for n in net.nodes if n.pid and alive(n.pid)]
+    for s in senders:
+        judge(s, living, stay)
+    first, second = senders[0].done[-1], senders[1].done[-1]
+    for n in late + [nodes[7]]:  # they are members now
+        for text, r in (first, second):
+            check(got(n).get(text) == 1 and n.id in {o["target"] for o in r["outcomes"]}, f"{n.name} has not got {text}: {r}")
+
+
+def test_reliable_lists_name_the_dead(net):
+    nodes = net.make(5)
+    ids = ",".join(n.id for n in nodes[1:])
+    r = nodes[0].run("multicast", ids, "--reliable", "--content-type", "text/plain", "first").json
+    check(r["complete"] and r["delivered"] == 4, f"multicast: {r}")
+    nodes[3].kill()
+    r = nodes[0].run("multicast", ids, "--reliable", "--content-type", "text/plain", "second", ok=False)
+    outcomes = {o["target"]: o["outcome"] for o in r.json["outcomes"]}
+    check(r.code != 0 and r.json["complete"] and outcomes.pop(nodes[3].id) != "delivered", f"multicast: {r.out}")
+    check(set(outcomes.values()) == {"delivered"}, f"multicast: {r.out}")
+    r = nodes[0].run("succ", 3, "--reliable", "--content-type", "text/plain", "third").json
+    check(r["complete"] and r["delivered"] == 3, f"succ: {r}")
+    for n in (nodes[1], nodes[2], nodes[4]):
+        check(got(n) == {"first": 1, "second": 1, "third": 1}, f"{n.name}: {got(n)}")
