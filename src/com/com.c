@@ -755,7 +755,7 @@ void com_close_peer(struct com *c, struct peer *p, int err)
 		return;
 	err = err ? err : P2PS_ECLOSED;
 	if (l) { /* so that the peer knows, too; mate_fail_later does the rest */
-		struct slice body = bye_encode(c->pool, &(struct bye){.err = err, .text = ""});
+		struct slice body = bye_encode(c->pool, &(struct bye){.err = err, .text = "", .retry_ms = com_retry_for(c, err)});
 		if (body.buf)
 			link_send(c, l, FRAME_BYE, 0, 0, body);
 	}

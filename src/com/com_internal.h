@@ -154,6 +154,7 @@ static inline uint64_t link_queued(const struct link *l) { return l->sent - l->d
 
 /* ---- com.c: peers ---- */
 /* The peer (NULL: not known yet) is busy and says for how long; what it is to be taken for, in ms. */
+uint32_t com_retry_for(struct com *c, int err); /* what we ask others to wait, at random; 0 unless busy */
 uint32_t com_busy(struct com *c, struct mate *m, const struct bye *b);
 struct mate *mate_find(const struct com *c, uint64_t id); /* also those that core does not know any more */
 struct mate *mate_get(struct com *c, uint64_t id);        /* made if need be; NULL: no memory, too many */

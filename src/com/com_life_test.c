@@ -490,6 +490,37 @@ static void test_links_max(void **state)
 	       "C: A is up\n");
 }
 
+/* Whoever is of no use to a full node makes room, whatever it wants itself. */
+static void test_spare(void **state)
+{
+	struct com_config cfg = node_config(&w, 1, &w.net);
+	com_free(w.node[1].com);
+	cfg.limits->v[LIMIT_LINKS_ID].max = 1;
+	w.node[1].com = com_new(&cfg);
+	com_set_self(w.node[1].com, 0, "b:1");
+	connect_to(&w, 0, 1);
+	settle(&w);
+	step(&w, 0);
+	com_hold(w.node[0].com, peer(&w, 0, 1), COM_FINGER);
+	drain(&w, 0);
+	settle(&w);
+	pass(&w, 6000000);
+	forget();
+	connect_to(&w, 2, 1);
+	settle(&w);
+	expect("C dials b:1\n"
+	       "C -> B HELLO\n"
+	       "B -> A BYE EBUSY\n"
+	       "B closes A\n"
+	       "B -> C WELCOME\n"
+	       "B: C is up, inbound\n"
+	       "A closes B\n"
+	       "A: B is down, EBUSY\n"
+	       "B: A is down, EBUSY\n"
+	       "C: B is up\n");
+	assert_null(com_check(w.node[1].com));
+}
+
 /* A busy node says when to come again, and nobody comes sooner. */
 static void test_busy(void **state)
 {
@@ -820,7 +851,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_two_dials), T(test_simultaneous), T(test_parked_admitted), T(test_parked_timeout), T(test_exists_not), T(test_supersede),
 		T(test_half_dead), T(test_older_start), T(test_one_way), T(test_idle), T(test_held), T(test_used),
-		T(test_idle_crossed), T(test_close_peer), T(test_next_peer), T(test_other_network), T(test_bad_bodies), T(test_done_nonsense), T(test_done_timeout), T(test_close_and_connect), T(test_lost), T(test_links_max), T(test_busy), T(test_congestion),
+		T(test_idle_crossed), T(test_close_peer), T(test_next_peer), T(test_other_network), T(test_bad_bodies), T(test_done_nonsense), T(test_done_timeout), T(test_close_and_connect), T(test_lost), T(test_links_max), T(test_busy), T(test_spare), T(test_congestion),
 		T(test_queue_cut), T(test_bulk_cut), T(test_pending_bounded), T(test_bulk), T(test_bulk_waits), T(test_bulk_lost),
 		T(test_bulk_alone), T(test_ping), T(test_unknown_type), T(test_bodies), T(test_new_id),
 		T(test_reasons), T(test_sizes), T(test_memory),

@@ -212,12 +212,15 @@ void link_close(struct com *c, struct link *l, int err)
 	}
 }
 
+uint32_t com_retry_for(struct com *c, int err)
+{
+	uint64_t least = com_limit(c, LIMIT_RETRY_MS_ID)->max;
+	return err == P2PS_EBUSY ? (uint32_t)(least + rng_below(c->cfg.rng, least + 1)) : 0;
+}
+
 void link_bye(struct com *c, struct link *l, int err, const char *text, const struct contact *hint)
 {
-	struct bye b = {.err = err, .text = text ? text : "", .has_hint = hint};
-	uint64_t least = com_limit(c, LIMIT_RETRY_MS_ID)->max;
-	if (err == P2PS_EBUSY)
-		b.retry_ms = (uint32_t)(least + rng_below(c->cfg.rng, least + 1));
+	struct bye b = {.err = err, .text = text ? text : "", .has_hint = hint, .retry_ms = com_retry_for(c, err)};
 	if (hint)
 		b.hint = *hint;
 	struct slice body = bye_encode(c->pool, &b);

@@ -9,6 +9,7 @@
 
 #define FEATURES 0u       /* none yet */
 #define LOG_EVERY_US 1000000u
+#define COM_SPARE_US 5000000u      /* a link unused for so long may have to make room */
 #define COM_HELLO_LEAST_US 200000u /* so long a link may be silent in any case */
 
 struct judge judge_on(const struct com *c, const struct link *l)
@@ -317,7 +318,7 @@ static const struct contact *hint_for(const struct com *c, uint64_t id)
 	uint32_t start = (uint32_t)rng_below(c->cfg.rng, c->mates_n);
 	for (uint32_t i = 0; i < c->mates_n; i++) {
 		const struct peer *p = &c->mates_v[(start + i) % c->mates_n]->p;
-		if (p->state == PEER_UP && p->c.id != id && p->c.addrs[0] && !p->joining)
+		if (p->state == PEER_UP && p->c.id != id && p->c.addrs[0] && (!p->joining || p->held[COM_RING]))
 			return &p->c;
 	}
 	return NULL;
@@ -359,6 +360,25 @@ static void link_accept(struct com *c, struct link *l, struct mate *m)
 	link_up(c, l, m);
 }
 
+/* All links are taken: of the peers that this node itself has no use for the one that was idle for longest goes, whatever
+ * it says it wants. */
+static bool link_spare(struct com *c, const struct mate *but)
+{
+	struct mate *idle = NULL;
+	for (uint32_t i = 0; i < c->mates_n; i++) {
+		struct mate *m = c->mates_v[i];
+		const struct link *l = m->up[LINK_CONTROL];
+		if (l && m != but && !mate_held(m) && !m->pending && l->used_us + COM_SPARE_US <= c->now_us &&
+		    (!idle || l->used_us < idle->up[LINK_CONTROL]->used_us))
+			idle = m;
+	}
+	if (!idle)
+		return false;
+	com_limit(c, LIMIT_LINKS_ID)->refused++;
+	com_close_peer(c, &idle->p, P2PS_EBUSY);
+	return true;
+}
+
 /* False: the link was refused. */
 static bool admit_claim(struct com *c, struct link *l, struct mate *m)
 {
@@ -371,7 +391,7 @@ static bool admit_claim(struct com *c, struct link *l, struct mate *m)
 		return false;
 	}
 	struct limit *most = com_limit(c, LIMIT_LINKS_ID);
-	if (c->established >= most->max && !m->up[l->class]) {
+	if (c->established >= most->max && !m->up[l->class] && !link_spare(c, m)) {
 		most->refused++;
 		link_refuse(c, l, P2PS_EBUSY, "this node has as many links as it may have", hint_for(c, m->p.c.id));
 		return false;
