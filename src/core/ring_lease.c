@@ -346,7 +346,9 @@ void ring_on_new_succ(struct ring *r, const struct contact *from, const struct r
 	}
 	const struct contact *via = r->passed_on ? ring_hold(r, r->speaker) : NULL;
 	bool replaced = first && m->id == first->id && m->version && m->version == r->succ_life;
-	bool take = !first || ids_in_oo(from->id, self, first->id, mask) || replaced || ring_dead_has(r, first);
+	/* One that left before it ever answered us: nobody else will say so. If it was an earlier life of it, `from` sends us back. */
+	bool unheard = first && m->id == first->id && m->version && !r->succ_life;
+	bool take = !first || ids_in_oo(from->id, self, first->id, mask) || replaced || unheard || ring_dead_has(r, first);
 	const struct contact *gone = replaced ? first : NULL;
 	if (gone)
 		ring_dead_add(r, gone, 2 * r->lease);

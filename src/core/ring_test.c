@@ -125,6 +125,29 @@ static void leave_four(void **state)
 	assert_int_equal(forced(), 0);
 }
 
+/* Who leaves in the very moment in which it got in, before its left neighbour ever heard of it, is not waited for. */
+static void leave_at_once(void **state)
+{
+	(void)state;
+	for (unsigned after = 0; after < 40; after++) {
+		RING(1, 16);
+		w.jitter_us = 400;
+		unsigned q = world_add(&w, 500, 500);
+		world_join(&w, q, 1, SECOND);
+		for (unsigned i = 0; i < 400 && !w.p[q].joined; i++)
+			world_run(&w, 10);
+		world_run(&w, after * 25);
+		world_leave(&w, q);
+		for (unsigned i = 0; i < 100 && !w.p[q].left; i++)
+			world_run(&w, 5 * MS);
+		assert_int_equal(w.p[q].left, 1);
+		QUIET(SECOND);
+		assert_int_equal(forced(), 0);
+		world_free(&w);
+		world_init(&w, after + 2);
+	}
+}
+
 /* 40 dies. 60 waits until its lease has run out, and not a moment longer; 16 learns whom to ask from then on. */
 static void crash_four(void **state)
 {
@@ -724,7 +747,7 @@ static void no_memory(void **state)
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-	const struct CMUnitTest tests[] = {T(join_one), T(join_four), T(leave_four), T(crash_four), T(join_times),
+	const struct CMUnitTest tests[] = {T(join_one), T(join_four), T(leave_four), T(leave_at_once), T(crash_four), T(join_times),
 		T(join_all_at_one), T(idle), T(crash_times), T(crash_f), T(restart), T(taken), T(twins), T(pauses), T(limit), T(limit_by_estimate),
 		T(forced_ring), T(all_leave), T(branch), T(leave_and_target_dies), T(intent_survives_refresh),
 		T(ack_of_former_successor), T(take_over_keeps_logs), T(hint_to_the_dead), T(pending_log_follows),
