@@ -230,7 +230,7 @@ static void lookup_start(struct node *n, uint64_t key, unsigned flags, uint64_t 
 	}
 	struct lookup *l = pool_alloc(n->pool, sizeof *l);
 	if (l) {
-		*l = (struct lookup){.token = ++r->token, .key = key, .deadline = n->now_us + ROUTE_LOOKUP_US, .done = done,
+		*l = (struct lookup){.token = ++r->token, .key = key, .deadline = n->now_us + (via ? ROUTE_VIA_US : ROUTE_LOOKUP_US), .done = done,
 				     .ctx = ctx, .via = via, .flags = (uint8_t)flags};
 		if (map_put(&r->lookups, l->token, l) != 0) {
 			pool_free(n->pool, l, sizeof *l);

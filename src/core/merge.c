@@ -24,7 +24,7 @@
 #define MERGE_FIRST_US 2000000u
 #define MERGE_LATER_US 5000000u
 #define MERGE_MAX_US 300000000u
-#define MERGE_TEST_US 8000000u   /* a test that has not ended is given up */
+#define MERGE_TEST_US 16000000u  /* a test that has not ended is given up */
 #define MERGE_KNOWN_US 60000000u /* so long our own leader is taken for known: it is asked by everybody */
 #define MERGE_FRESH_US 500000u   /* but before two rings are told apart it must be no older than this */
 #define MERGE_SURE_US 800000u    /* between the two answers that decide */
@@ -44,7 +44,7 @@ struct merge {
 	struct merge_lost *v;
 	uint32_t len, cap;
 	uint64_t with, until;      /* whom we test, until when */
-	bool told;                 /* and have sent our PROBE to */
+	bool asking, told;         /* our ring is asked for it; our PROBE is sent */
 	bool heard, answer;        /* `other` waits to be judged, or answered */
 	struct merge_view other;
 	uint64_t leader, leader_size, leader_at;
@@ -156,6 +156,7 @@ static void merge_end(struct node *n)
 		com_release(n->com, p, COM_JOIN);
 	g->with = 0;
 	g->until = 0;
+	g->asking = false;
 }
 
 /* Our range was taken by force twice within a minute: more likely it is us that the others do without. */
@@ -300,7 +301,7 @@ static void merge_go_on(struct node *n)
 {
 	struct merge *g = n->merge;
 	struct peer *p = g->with ? com_find(n->com, g->with) : NULL;
-	bool tell = p && p->state == PEER_UP && !g->told;
+	bool tell = p && p->state == PEER_UP && !g->told && !g->asking;
 	if (!tell && !g->heard)
 		return;
 	if (!merge_deaf(n) && (!g->leader_at || n->now_us - g->leader_at > MERGE_KNOWN_US)) {
@@ -328,18 +329,6 @@ static void merge_go_on(struct node *n)
 	}
 }
 
-static void merge_meet(struct node *n, struct merge_lost *l)
-{
-	struct merge *g = n->merge;
-	struct peer *p = g->with ? NULL : com_connect(n->com, &l->c);
-	if (!p)
-		return;
-	com_hold(n->com, p, COM_JOIN);
-	g->with = p->c.id;
-	g->until = n->now_us + MERGE_TEST_US;
-	g->told = false;
-	merge_go_on(n);
-}
 
 /* Our own ring knows it: it is back, and nothing has come apart. */
 static void merge_found(struct node *n, void *ctx, const struct lookup_result *res)
@@ -347,22 +336,45 @@ static void merge_found(struct node *n, void *ctx, const struct lookup_result *r
 	struct merge *g = n->merge;
 	struct merge_lost *l = g ? merge_find(g, res->key) : NULL;
 	(void)ctx;
-	if (!l || res->err)
+	if (!g || g->with != res->key || !g->asking)
 		return;
-	if (res->owner->id == res->key)
+	g->asking = false;
+	if (!res->err && res->owner->id != res->key) {
+		merge_go_on(n);
+		return;
+	}
+	if (!res->err && l)
 		merge_remove(n, (uint32_t)(l - g->v));
-	else
-		merge_meet(n, l);
+	merge_end(n);
 }
 
+/* It answers: first our own ring is asked. A table of everybody leads across rings, and a ring that does not serve us
+ * answers nothing: then the member itself. */
+static void merge_up(struct node *n)
+{
+	struct merge *g = n->merge;
+	if (n->table->strategy->everybody || merge_shaky(n) || merge_deaf(n) || n->now_us - g->sure_at < 20 * MERGE_SURE_US) {
+		merge_go_on(n);
+		return;
+	}
+	g->asking = true;
+	lookup_member(n, g->with, merge_found, NULL);
+}
+
+/* Dialled first: the dead, who are asked for most often, then cost no message. */
 static void merge_test(struct node *n, struct merge_lost *l)
 {
+	struct merge *g = n->merge;
+	struct peer *p = com_connect(n->com, &l->c);
 	merge_later(n, l);
-	/* A table of everybody leads across rings, and a ring that does not serve us answers nothing. */
-	if (n->table->strategy->everybody || merge_shaky(n) || n->now_us - n->merge->sure_at < 20 * MERGE_SURE_US || merge_deaf(n))
-		merge_meet(n, l);
-	else
-		lookup_member(n, l->c.id, merge_found, NULL);
+	if (!p)
+		return;
+	com_hold(n->com, p, COM_JOIN);
+	g->with = p->c.id;
+	g->until = n->now_us + MERGE_TEST_US;
+	g->told = g->asking = false;
+	if (p->state == PEER_UP)
+		merge_up(n);
 }
 
 /* ---- what happens ---- */
@@ -391,7 +403,7 @@ void merge_peer(struct node *n, struct peer *p, bool up, int err)
 		return;
 	bool tested = !up && p->c.id == g->with;
 	if (up && p->c.id == g->with)
-		merge_go_on(n);
+		merge_up(n);
 	else if (tested)
 		merge_end(n);
 	struct merge_lost *l = tested && err == P2PS_EUNREACHABLE ? merge_find(g, p->c.id) : NULL;

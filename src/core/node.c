@@ -209,7 +209,10 @@ struct node *node_new(const struct node_config *cfg)
 	rng_init(&n->rng, cfg->rng_seed);
 	if (!(n->limits = cfg->limits) && (n->limits = n->own_limits = pool_alloc(n->pool, sizeof *n->limits)))
 		limits_init(n->limits);
-	if (!n->cfg.zone || !n->cfg.advertise || !n->limits || (cfg->found && !cfg->network_document.len) || !node_modules(n)) {
+	/* Not all say so when they were refused memory; half a node is none. */
+	unsigned long refused = atomic_load(&n->pool->refused);
+	if (!n->cfg.zone || !n->cfg.advertise || !n->limits || (cfg->found && !cfg->network_document.len) || !node_modules(n) ||
+	    atomic_load(&n->pool->refused) != refused) {
 		node_free(n);
 		return NULL;
 	}

@@ -7,6 +7,7 @@
 #define ROUTE_HOPS 64u               /* hop limit; also the most ids in a recorded path */
 #define ROUTE_TRY_US 1000000u        /* an attempt at a look-up that is not answered in this time is repeated */
 #define ROUTE_LOOKUP_US 8000000u     /* a look-up ends in P2PS_ETIMEOUT after this */
+#define ROUTE_VIA_US 15000000u       /* a question to one node, whose link may have to be made first, after a back-off */
 #define ROUTE_LOOKUPS_MAX 8192u      /* open at once */
 #define ROUTE_LOCATIONS 256u         /* ranges remembered */
 #define ROUTE_AVOID 4u               /* first hops a look-up has given up on */
