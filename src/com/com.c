@@ -168,11 +168,11 @@ void com_seen(struct com *c, const char *observed, bool outbound)
 {
 	unsigned reach = contact_reach(observed), rank = reach == 2 ? 2u + outbound : reach;
 	char *copy = rank > c->seen_rank ? pool_strdup(c->pool, observed) : NULL;
-	if (!copy)
-		return;
-	pool_strfree(c->pool, c->seen);
-	c->seen = copy;
-	c->seen_rank = (uint8_t)rank;
+	if (copy) {
+		pool_strfree(c->pool, c->seen);
+		c->seen = copy;
+		c->seen_rank = (uint8_t)rank;
+	}
 	if (self_update(c) && c->cfg.hooks.self_changed)
 		c->cfg.hooks.self_changed(c->cfg.hooks.ctx);
 }
@@ -479,9 +479,16 @@ void mate_dial_failed(struct com *c, struct mate *m, enum link_class class, int 
 void mate_up(struct com *c, struct mate *m)
 {
 	struct link *l = m->up[LINK_CONTROL];
-	if (!l || m->told_up)
+	if (!l)
+		return;
+	if (m->told_up && m->told_incarnation != m->p.c.incarnation) { /* it closed the last link in peace, and was started again */
+		m->told_up = false;
+		c->cfg.hooks.peer_down(c->cfg.hooks.ctx, &m->p, P2PS_ECLOSED);
+	}
+	if (m->told_up || m->up[LINK_CONTROL] != l)
 		return;
 	m->told_up = true;
+	m->told_incarnation = m->p.c.incarnation;
 	c->cfg.hooks.peer_up(c->cfg.hooks.ctx, &m->p);
 	if (m->full && c->cfg.hooks.room && m->up[LINK_CONTROL])
 		c->cfg.hooks.room(c->cfg.hooks.ctx, &m->p);
@@ -541,6 +548,15 @@ void mate_bulk_later(struct com *c, struct mate *m)
 	com_arm(c, c->now_us);
 }
 
+void mate_failed(struct com *c, struct mate *m)
+{
+	if (!m->failing)
+		return;
+	m->failing = false;
+	c->failing--;
+	mate_down(c, m, m->fail);
+}
+
 /* What could not be told from within a call of core's. */
 static void com_settle(struct com *c)
 {
@@ -555,9 +571,7 @@ static void com_settle(struct com *c)
 		if (!m->failing)
 			continue;
 		bool again = m->want;
-		m->failing = false;
-		c->failing--;
-		mate_down(c, m, m->fail);
+		mate_failed(c, m);
 		if (again && m->p.state == PEER_DOWN) {
 			m->p.state = PEER_CONNECTING;
 			m->want = true;
@@ -598,6 +612,8 @@ int com_dial_address(struct com *c, const char *address, const uint8_t *fingerpr
 	l->dial = d;
 	return 0;
 }
+
+bool com_told_up(const struct peer *p) { return mate_of(p)->told_up; }
 
 struct peer *com_connect(struct com *c, const struct contact *who)
 {

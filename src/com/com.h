@@ -213,6 +213,9 @@ struct com_link_view {
 	uint64_t queued, bytes_in, bytes_out, up_since_us;
 };
 bool com_link_view(const struct com *c, const struct peer *p, enum link_class class, struct com_link_view *v);
+/* peer_up was told of it, and no peer_down since. Not quite `state`: an idle link that is closed while frames for the peer
+ * wait is made again, and nobody needs to know. */
+bool com_told_up(const struct peer *p);
 const char *com_check(const struct com *c); /* NULL, or a sentence about a broken invariant */
 uint32_t com_retry_ms(const struct com *c); /* within hooks.dialled and peer_down after P2PS_EBUSY; else 0 */
 void com_look(struct com *c); /* brings the limits' `now` up to date */

@@ -93,6 +93,7 @@ struct mate {
 	uint32_t index;    /* in com->mates_v */
 	uint32_t links;    /* links that point here */
 	bool told_up;      /* peer_up was called, and no peer_down since */
+	uint64_t told_incarnation;
 	bool want;         /* dial (again) when it is time */
 	bool failing;      /* peer_down(fail) is due */
 	bool bulk_fell;    /* bulk_down is due */
@@ -171,6 +172,7 @@ void mate_up(struct com *c, struct mate *m);        /* hook peer_up, unless core
 void mate_down(struct com *c, struct mate *m, int err); /* hook peer_down; drops what waited */
 void mate_closed(struct com *c, struct mate *m);    /* the former link was closed without loss: go on, or down */
 void mate_fail_later(struct com *c, struct mate *m, int err); /* mate_down, but not from within a call of core's */
+void mate_failed(struct com *c, struct mate *m); /* tells it, if it has not been told */
 void mate_bulk_later(struct com *c, struct mate *m);          /* the same for hook bulk_down */
 void mate_measure(struct mate *m, uint64_t rtt_us);
 /* Somebody told us where we are seen. outbound: by a peer that we dialled. */

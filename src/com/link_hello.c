@@ -249,6 +249,7 @@ static void link_up(struct com *c, struct link *l, struct mate *m)
 		link_attach(m->closing, NULL);
 		m->closing = NULL;
 	}
+	mate_failed(c, m); /* a dial, just now, for want of memory: told before this link is */
 	m->p.state = PEER_UP;
 	m->p.inbound = l->inbound;
 	m->p.up_since_us = m->p.last_heard_us = c->now_us;

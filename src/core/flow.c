@@ -306,7 +306,7 @@ static const char *out_check(const struct flow_out *o)
 		return "the list of a flow's messages is broken";
 	if (!o->self && o->up && !o->peer)
 		return "a flow is up without a peer";
-	if (o->up && o->peer->state != PEER_UP)
+	if (o->up && !com_told_up(o->peer))
 		return "a flow is up although its peer is not";
 	if (o->up && !o->head && o->next_seq != o->base)
 		return "nothing waits, and something is in flight";

@@ -400,7 +400,7 @@ void flow_out_contact(struct node *n, struct flow_out *o, const struct contact *
 		com_hold(n->com, p, COM_DIRECT);
 		o->peer = p;
 	}
-	if (p->state == PEER_UP)
+	if (p->state == PEER_UP || com_told_up(p))
 		flow_out_up(n, o, p);
 	else if (p->state == PEER_DOWN)
 		out_failed_try(n, o);
