@@ -265,6 +265,11 @@ static bool self_begin(struct node *n, struct cast_item *it)
 		return true;
 	}
 	bool once = !keys && !it->local;
+	if (once && cast_seen_old(n, it->origin, it->incarnation)) {
+		n->stats.drop_stale++; /* a later life of the origin spoke meanwhile: what was seen of this one is forgotten */
+		self_next(n, it, P2PS_EUNKNOWN_OUTCOME);
+		return true;
+	}
 	if (once && cast_seen_test(n, it->origin, it->incarnation, it->sequence)) {
 		n->stats.drop_duplicate++;
 		it->echo = true;
