@@ -28,7 +28,7 @@ struct node {
 	struct cast *cast;
 	struct stats stats;
 	struct network net;
-	bool have_net, stopped;
+	bool have_net, stopped, self_due;
 	uint64_t mask;
 	/* valid during a step */
 	uint64_t now_us, wall_ms;

@@ -13,9 +13,10 @@
 #define LIFE_MOVE_US 10000000u     /* leaving one ring for another takes no longer */
 #define LIFE_STOP_US 8000000u      /* a graceful stop takes no longer */
 #define LIFE_DRAIN_US 1500000u     /* a leaver waits at most so long for copies of its records */
+#define LIFE_NOTE_TRIES 5u         /* a disk that fails so often does not keep a node from joining */
 #define LIFE_REMEMBER_US 30000000u /* what is remembered is written at most so often */
 
-enum life_phase { LIFE_NEW, LIFE_LOADING, LIFE_DIALLING, LIFE_JOINING, LIFE_IN, LIFE_MOVING, LIFE_STOPPING, LIFE_OVER };
+enum life_phase { LIFE_NEW, LIFE_LOADING, LIFE_DIALLING, LIFE_NOTING, LIFE_JOINING, LIFE_IN, LIFE_MOVING, LIFE_STOPPING, LIFE_OVER };
 
 struct life_candidate {
 	char *address; /* "host:port", in the pool */
@@ -46,6 +47,8 @@ struct node_life {
 	uint64_t remember_at;
 	uint32_t rejoins;
 	bool remembered;        /* members were written down since the start */
+	bool noted;             /* at least one member is on disk */
+	uint8_t note_tries;
 	bool member;            /* it has been one already */
 	struct contact move_to; /* into another ring, through this member */
 	bool move, again, forced; /* at the end of the step: move now; join again; ask everybody for their ring */

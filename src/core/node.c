@@ -130,7 +130,7 @@ static void node_on_self(void *ctx)
 {
 	struct node *n = ctx;
 	if (n->ring && com_self(n->com)->id)
-		ring_set_self(n->ring, com_self(n->com));
+		n->self_due = ring_set_self(n->ring, com_self(n->com)) != 0;
 }
 
 /* ---- what the ring wants ---- */
@@ -440,6 +440,8 @@ void node_step(struct node *n, const struct event *ev, struct outbox *out)
 	if (n->ring)
 		ring_step(n->ring, n->now_us);
 	node_dispatch(n, ev);
+	if (n->self_due) /* there was no memory for it; without our access points nobody finds us */
+		node_on_self(n);
 	life_step_end(n);
 	records_step_end(n);
 	if (n->stopped)

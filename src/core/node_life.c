@@ -257,6 +257,48 @@ static void life_join_via(struct node *n, struct peer *p)
 	ring_join(n->ring, &p->c, l->deadline);
 }
 
+static uint64_t life_write(struct node *n, struct slice value);
+
+/* A first join: whom it goes through is on disk before this node is a member. Otherwise one that lost its power too early
+ * would come back as a member that knows nobody: a ring of its own, which no other ring ever meets. */
+static void life_note_via(struct node *n, struct peer *p)
+{
+	struct node_life *l = n->life;
+	Wire__Remembered m = WIRE__REMEMBERED__INIT;
+	Wire__Contact who, *at = &who;
+	bool can = !l->noted && !l->member && p->c.addrs && p->c.addrs[0];
+	contact_pack(&who, &p->c);
+	m.format = m.n_members = 1;
+	m.members = &at;
+	struct slice value = can ? proto_slice(n->pool, &m.base) : (struct slice){0};
+	l->io = value.buf ? life_write(n, value) : 0;
+	if (!l->io) {
+		life_join_via(n, p);
+		return;
+	}
+	l->phase = LIFE_NOTING;
+	l->next_at = UINT64_MAX;
+	l->via = p->c.id;
+	com_hold(n->com, p, COM_JOIN);
+}
+
+static void life_noted_via(struct node *n, int err)
+{
+	struct node_life *l = n->life;
+	struct peer *p = com_find(n->com, l->via);
+	bool held = p && p->held[COM_JOIN];
+	l->phase = LIFE_DIALLING;
+	if (held)
+		com_release(n->com, p, COM_JOIN);
+	l->noted = err != P2PS_EIO || ++l->note_tries >= LIFE_NOTE_TRIES;
+	if (!held || p->state != PEER_UP)
+		life_dial(n);
+	else if (l->noted)
+		life_join_via(n, p);
+	else
+		life_note_via(n, p);
+}
+
 /* ---- out of one ring and into another ---- */
 
 static uint64_t life_patience(const struct node *n) { return n->cfg.join_timeout_us ? n->cfg.join_timeout_us : 30000000u; }
@@ -342,7 +384,7 @@ void life_dialled(struct node *n, uint32_t ticket, struct peer *p, const struct 
 	if (!err && l->phase == LIFE_DIALLING && (err = life_adopt(n, net)) != 0)
 		text = err == P2PS_EUNSUPPORTED ? "the network's routing table is not known to this version" : NULL;
 	if (!err && l->phase == LIFE_DIALLING && !p->joining) {
-		life_join_via(n, p);
+		life_note_via(n, p);
 		return;
 	}
 	if (err)
@@ -456,12 +498,17 @@ static void life_loaded(struct node *n, const struct event *ev)
 		life_found(n); /* it never knew another member */
 		return;
 	}
+	l->noted = true;
 	l->phase = LIFE_DIALLING;
 	life_round(n);
 }
 
 void life_io_done(struct node *n, const struct event *ev)
 {
+	if (ev->io.tag == n->life->io && n->life->phase == LIFE_NOTING) {
+		life_noted_via(n, ev->io.err);
+		return;
+	}
 	if (ev->io.tag == n->life->io && n->life->phase == LIFE_LOADING)
 		life_loaded(n, ev);
 	else if (ev->io.err && n->life->phase == LIFE_IN) {
@@ -500,7 +547,8 @@ static size_t life_choose(struct node *n, Wire__Contact *all, Wire__Contact **at
 	return len;
 }
 
-static void life_write(struct node *n, struct slice value)
+/* 0, or the number of the request. */
+static uint64_t life_write(struct node *n, struct slice value)
 {
 	struct io_request *io = arena_alloc(n->out->arena, sizeof *io);
 	struct io_pair *pair = arena_alloc(n->out->arena, sizeof *pair);
@@ -509,12 +557,13 @@ static void life_write(struct node *n, struct slice value)
 	if (!a) {
 		slice_drop(&key);
 		slice_drop(&value);
-		return;
+		return 0;
 	}
 	*pair = (struct io_pair){key, value};
 	*io = (struct io_request){.tag = node_io_tag(n, 0), .kind = IO_KV_WRITE, .durable = true, .space = "core", .pairs = pair,
 				  .pair_count = 1};
 	a->io = io;
+	return io->tag;
 }
 
 static void life_remember(struct node *n)
@@ -594,7 +643,7 @@ void life_peer(struct node *n, struct peer *p, bool up)
 	struct node_life *l = n->life;
 	uint64_t id = p->c.id;
 	int at = id && id == l->succ ? 0 : id && id == l->pred ? 1 : -1;
-	if (!up && (l->phase == LIFE_JOINING || l->phase == LIFE_MOVING) && id == l->via && p->held[COM_JOIN])
+	if (!up && (l->phase == LIFE_NOTING || l->phase == LIFE_JOINING || l->phase == LIFE_MOVING) && id == l->via && p->held[COM_JOIN])
 		com_release(n->com, p, COM_JOIN);
 	if (up && (l->suspected[0] == id || l->suspected[1] == id)) {
 		for (int i = 0; i < 2; i++)
@@ -812,6 +861,10 @@ void life_timer(struct node *n)
 	case LIFE_DIALLING:
 		life_dialling_timer(n);
 		break;
+	case LIFE_NOTING:
+		if (n->now_us >= l->deadline)
+			life_over(n, P2PS_EIO, "the member joined through cannot be written to the disk");
+		break;
 	case LIFE_JOINING:
 		if (l->deadline == UINT64_MAX || n->now_us < l->deadline + 1000000u)
 			break;
@@ -862,6 +915,7 @@ const char *life_state(const struct node *n)
 	case LIFE_LOADING:
 		return "starting";
 	case LIFE_DIALLING:
+	case LIFE_NOTING:
 	case LIFE_JOINING:
 		return "joining";
 	case LIFE_IN:
