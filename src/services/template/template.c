@@ -23,7 +23,7 @@
 #define HEAD 9u
 
 enum kind { KIND_CALL = 1, KIND_HERE, KIND_ECHO, KIND_BACK };
-enum tag { TAG_LOAD = 1, TAG_SAVE, TAG_WRITE, TAG_HASH, TAG_READ };
+enum tag { TAG_LOAD = 1, TAG_SAVE, TAG_WRITE, TAG_HASH, TAG_READ, TAG_ERASE };
 
 struct answer {
 	uint64_t id;
@@ -42,6 +42,7 @@ struct open_request {
 struct state {
 	char status[STATUS_MAX + 1];
 	uint64_t nonce, malformed, kept_bytes;
+	int keep_err; /* the old file could not be removed */
 	struct open_request *open;
 	uint32_t open_count;
 	struct node_request *saving, *keeping, *reading; /* one at a time */
@@ -234,8 +235,9 @@ static void finish_keep(struct node *n, struct state *st, const struct event *ev
 	st->keeping = NULL;
 	if (!rq)
 		return;
-	if (ev->io.err || ev->io.data.len != 32) {
-		node_reply(n, rq, ev->io.err ? ev->io.err : P2PS_EIO, "the file could not be stored", NULL);
+	int err = st->keep_err ? st->keep_err : ev->io.err;
+	if (err || ev->io.data.len != 32) {
+		node_reply(n, rq, err ? err : P2PS_EIO, "the file could not be stored", NULL);
 		return;
 	}
 	char hex[65];
@@ -282,8 +284,11 @@ static void template_io_done(struct node *n, void *state, uint64_t tag, const st
 			node_reply(n, st->saving, ev->io.err, ev->io.err ? "the record could not be stored" : NULL, NULL);
 		st->saving = NULL;
 		break;
+	case TAG_ERASE:
+		st->keep_err = ev->io.err == P2PS_ENOT_FOUND ? 0 : ev->io.err;
+		break;
 	case TAG_WRITE:
-		if (ev->io.err || node_service_io(n, TEMPLATE_NUMBER, &hash) != 0)
+		if (ev->io.err || st->keep_err || node_service_io(n, TEMPLATE_NUMBER, &hash) != 0)
 			finish_keep(n, st, ev);
 		break;
 	case TAG_HASH:
@@ -375,13 +380,17 @@ static void run_keep(struct node *n, struct node_request *rq, const struct value
 		return;
 	}
 	/* Requests on one blob keep their order: the old one is gone when the new one is written. */
-	struct io_request old = {.tag = 0, .kind = IO_BLOB_DELETE, .name = "kept"};
+	struct io_request old = {.tag = TAG_ERASE, .kind = IO_BLOB_DELETE, .name = "kept"};
 	struct io_request io = {.tag = TAG_WRITE, .kind = IO_BLOB_WRITE, .durable = true, .name = "kept", .data = rq->body};
-	node_service_io(n, TEMPLATE_NUMBER, &old);
+	int err = node_service_io(n, TEMPLATE_NUMBER, &old);
+	if (err) {
+		node_reply(n, rq, err, NULL, NULL);
+		return;
+	}
 	io.data.buf = buf_ref(rq->body.buf);
 	st->keeping = rq;
 	st->kept_bytes = rq->body.len;
-	int err = node_service_io(n, TEMPLATE_NUMBER, &io);
+	err = node_service_io(n, TEMPLATE_NUMBER, &io);
 	if (err) {
 		st->keeping = NULL;
 		node_reply(n, rq, err, NULL, NULL);
