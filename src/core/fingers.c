@@ -597,6 +597,18 @@ static void correction_use(struct node *n, struct peer *p, const Wire__Correctio
 	table_consider(n, &p->c, true, m->from & n->mask);
 }
 
+/* A finger does not own its point any more: somebody joined in front of it while we were finding it. */
+static void table_told_range(struct node *n, const struct peer *p, uint64_t from)
+{
+	struct table *t = n->table;
+	for (uint32_t i = 0; i < t->len && !t->strategy->everybody; i++) {
+		struct finger *f = &t->v[i];
+		if (f->who == p->c.id && f->state == FINGER_SET && !f->substitute && !ids_in_oc(f->point, from, p->c.id, n->mask) &&
+		    f->at > n->now_us + FINGER_FIRST_US)
+			f->at = n->now_us + rng_below(&n->rng, FINGER_FIRST_US);
+	}
+}
+
 static void correction_drop(struct node *n, struct peer *p)
 {
 	struct route_known *k = route_known_get(n, p->c.id);
@@ -723,6 +735,7 @@ void correction_frame(struct node *n, struct peer *p, const struct frame *f)
 		break;
 	case WIRE__CORRECTION_KIND__CORRECTION_RANGE:
 		route_told_range(n, p->c.id, m->from & n->mask);
+		table_told_range(n, p, m->from & n->mask);
 		break;
 	case WIRE__CORRECTION_KIND__CORRECTION_MEMBERS_ASK:
 		if (n->table->strategy->everybody && m->digest != everybody_digest(n))
