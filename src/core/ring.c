@@ -52,7 +52,7 @@ void ring_reset(struct ring *r)
 	memset(r->settled, 0, sizeof r->settled);
 	r->lo = r->self ? r->self->id : 0;
 	r->left_serial = r->grant_end = r->lease_end = r->orphan_us = r->no_lease_us = 0;
-	r->left_lost = r->left_gone = r->left_far = r->ack_due = r->log_due = r->leave_wanted = r->leased = r->own_lease = false;
+	r->left_lost = r->left_gone = r->left_far = r->ack_due = r->log_due = r->leave_wanted = r->leased = r->own_lease = r->lease_open = r->log_doubt = false;
 	r->acked = r->own_settled = r->list_known = 0;
 	r->passed_us = r->own_us = 0;
 	r->joined_from = 0;
@@ -371,8 +371,10 @@ static void receive(struct ring *r, const struct contact *from, const struct rin
 		if (speaks->id == ring_left_id(r) && from->id == r->succ[0]->id)
 			r->left_far = true;
 	}
-	if (r->succ_n && speaks->id == r->succ[0]->id)
+	if (r->succ_n && speaks->id == r->succ[0]->id && r->succ_life != m->life) {
 		r->succ_life = m->life;
+		r->list_known = 0;
+	}
 	dispatch(r, speaks, m);
 	r->passed_on = false;
 }

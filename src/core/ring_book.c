@@ -192,8 +192,10 @@ static void succ_install(struct ring *r, const struct contact **v, unsigned n, b
 	memcpy(r->succ, v, n * sizeof *v);
 	r->succ_n = n;
 	r->succ_whole = whole;
-	if (!same)
+	if (!same) {
 		r->list_version++;
+		r->list_known = 0; /* not what our right neighbour has any more, though its version may stay the same */
+	}
 }
 
 bool ring_succ_set(struct ring *r, const struct contact *first, const struct contact *const *list, unsigned n, bool whole)

@@ -37,6 +37,7 @@ struct ring_change {
 	bool crashed;              /* EXTEND: over a node whose lease ran out, not one that told us */
 	bool forced;               /* EXTEND: nobody knows the exact bound */
 	bool mixed;                /* EXTEND: over a range of another epoch */
+	bool doubt;                /* EXTEND: by a log that may be old */
 	bool used;                 /* EXTEND: the node at the new bound has logged with us */
 	uint64_t not_before;       /* EXTEND: not carried out before */
 	const struct contact *who; /* JOIN: the joiner; EXTEND: the leaver that waits for our answer, or NULL */
@@ -128,6 +129,8 @@ struct ring {
 	uint64_t log_next_us;
 	bool log_due;
 	bool own_lease;            /* we gave it to ourselves, in an epoch of our own */
+	bool lease_open;           /* from one whose extension up to us is not carried out yet: R-LEASE-8 */
+	bool log_doubt;            /* and we had none before: another may have taken logs for us meanwhile */
 	uint64_t own_us;           /* when we first did, since somebody gave us one; 0: not */
 	bool leased;               /* our lease ran when we last looked */
 	uint64_t lost_us;          /* when that changed */

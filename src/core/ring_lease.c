@@ -128,6 +128,7 @@ static void send_lease_ack(struct ring *r, const struct contact *to, const struc
 	struct ring_message m = {.kind = RING_LEASE_ACK, .seq = rq->seq, .ms = (uint32_t)(us / 1000), .version = r->list_version,
 		.serial = r->left_serial, .settled = settled};
 	m.settled_n = ring_log_settled(r, settled);
+	m.yes = r->change.kind == RING_INTENT_EXTEND;
 	r->ack_due = false;
 	if (rq->version != r->list_version) {
 		m.succ = r->succ;
@@ -150,11 +151,12 @@ static void note_asker(struct ring *r, const struct contact *from)
 			r->asker_us = r->now;
 }
 
-/* R-EPOCH: our bound was moved to this neighbour by force. Perhaps somebody else has taken it over long ago; so it gets a
- * lease only in an epoch that it follows into, and draws anew there. */
+/* R-EPOCH: our bound was moved to this neighbour by force, or by a log that may be old (R-LEASE-8). Perhaps somebody else
+ * has taken it over long ago; so it gets a lease only in an epoch that it follows into, and draws anew there. */
 static void left_apart(struct ring *r, const struct ring_message *m)
 {
-	if (ring_left_life(r).life || m->epoch.counter < r->epoch.counter)
+	bool sure = ring_left_life(r).life && !(r->change.kind == RING_INTENT_EXTEND && r->change.doubt);
+	if (sure || m->epoch.counter < r->epoch.counter)
 		return;
 	r->epoch = ring_epoch_new(r);
 	ring_log_changed(r, true);
@@ -226,6 +228,8 @@ void ring_on_lease_ack(struct ring *r, const struct contact *from, const struct 
 	ring_follow_epoch(r, m->epoch);
 	uint64_t sent = r->lease_sent[m->seq % RING_SENT_MAX], us = (uint64_t)m->ms * 1000;
 	us = us < r->lease ? us : r->lease;
+	r->log_doubt = m->yes && (r->log_doubt || !ring_serving(r));
+	r->lease_open = m->yes;
 	if (r->lease_end < sent + us)
 		r->lease_end = sent + us;
 	if (m->version != r->list_known) /* things are moving: news travel to the left by renewals */
@@ -240,7 +244,8 @@ void ring_on_lease_ack(struct ring *r, const struct contact *from, const struct 
 	r->succ_broke &= r->passed_on;
 	if (r->via && !r->passed_on)
 		ring_clear(r, &r->via);
-	if (m->version != r->list_known && ring_succ_set(r, from, m->succ, m->succ_n, m->whole))
+	/* Without a list its version was the one we told; but that may have been of another's list. */
+	if (m->succ_n && m->version != r->list_known && ring_succ_set(r, from, m->succ, m->succ_n, m->whole))
 		r->list_known = list_taken(r, m) ? m->version : 0;
 	if (m->serial < r->acked) /* it had our log and has it no more */
 		r->acked = 0;
@@ -379,7 +384,7 @@ static bool beyond_dead(const struct ring *r, uint64_t id)
 static void round_closed(struct ring *r, const struct contact *from, bool jumped)
 {
 	r->lease_end = r->round_sent + r->lease;
-	r->own_lease = false;
+	r->own_lease = r->lease_open = false;
 	r->own_us = 0;
 	if (jumped) {
 		r->epoch = ring_epoch_new(r);

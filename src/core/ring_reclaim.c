@@ -26,6 +26,7 @@ void ring_extend(struct ring *r, enum ring_cause cause, uint64_t bound, const st
 	/* Of several leavers one is told; the others ask again, and hear that it is done. */
 	const struct contact *leaver = open && c->who ? c->who : cause == CAUSE_LEAVE ? ring_hold(r, r->left) : NULL;
 	bool mixed = cause == CAUSE_FORCE || (r->log_n && cause != CAUSE_BACK && epoch_cmp(r->log[0].epoch, r->epoch));
+	bool doubt = r->log_doubt && cause != CAUSE_LEAVE; /* a leaver brings its log itself */
 	struct ring_record gone[RING_RECORDS_MAX];
 	unsigned gone_n = open ? c->gone_n : 0;
 	memcpy(gone, c->gone, gone_n * sizeof *gone);
@@ -40,7 +41,7 @@ void ring_extend(struct ring *r, enum ring_cause cause, uint64_t bound, const st
 		ring_drop(r, c->who);
 	*c = (struct ring_change){.kind = RING_INTENT_EXTEND, .who = leaver, .bound = bound,
 		.crashed = cause == CAUSE_CRASH || cause == CAUSE_BACK || (open && c->crashed), .forced = cause == CAUSE_FORCE || (open && c->forced),
-		.mixed = mixed || (open && c->mixed), .used = open && c->used, .not_before = open ? c->not_before : 0, .gone_n = gone_n};
+		.doubt = doubt || (open && c->doubt), .mixed = mixed || doubt || (open && c->mixed), .used = open && c->used, .not_before = open ? c->not_before : 0, .gone_n = gone_n};
 	memcpy(c->gone, gone, gone_n * sizeof *gone);
 	if (r->left && cause != CAUSE_RESTART) {
 		if (cause != CAUSE_LEAVE)
@@ -113,12 +114,14 @@ void ring_lease_lapsed(struct ring *r)
 	bool crash = c->kind == RING_INTENT_EXTEND && c->crashed && c->bound != ring_self(r);
 	if (!leased && crash && !c->used)
 		extend_abort(r);
+	/* Whom we take over may have a lease of T from another by now, and may have given one to the node at our new bound. */
+	uint64_t until = r->now + (crash ? 2 : 1) * r->lease_plus;
 	if (leased && crash)
 		c->not_before = r->now + r->lease_plus;
 	if (!leased && r->ask.who)
 		ring_clear(r, &r->ask.who);
-	if (leased && r->grant_end < r->now + r->lease_plus && !ring_alone(r))
-		r->grant_end = r->now + r->lease_plus;
+	if (leased && r->grant_end < until && !ring_alone(r))
+		r->grant_end = until;
 }
 
 /* R-TAKE */
@@ -141,6 +144,7 @@ void ring_take(struct ring *r)
 		while (r->succ_n)
 			ring_succ_remove(r, r->succ[0]->id);
 		ring_clear(r, &r->via);
+		r->lease_open = r->log_doubt = false;
 		if (forced) /* what we were is over: nobody from there takes us for its neighbour, or grants us a lease */
 			r->life = ring_life_next(r);
 	}
@@ -259,7 +263,7 @@ static void join_step(struct ring *r)
 		ring_join_postpone(r);
 	} else if (c->counting) {
 		ring_count_progress(r);
-	} else if (ring_own_settled(r) && ring_serving(r)) {
+	} else if (ring_own_settled(r) && ring_serving(r) && !r->lease_open) {
 		ring_grant(r);
 	}
 	if (c->kind == RING_INTENT_JOIN && !c->granted)
