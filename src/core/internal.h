@@ -164,6 +164,7 @@ uint64_t peers_deadline(const struct node *n);
 bool records_new(struct node *n);
 void records_start(struct node *n); /* this node is a member for the first time */
 void records_free(struct node *n);
+void records_end_all(struct node *n, int err); /* own questions */
 void records_forget(struct node *n); /* it leaves for good: nothing stays on its disk */
 void records_frame(struct node *n, struct peer *p, const struct frame *f);
 void records_peer(struct node *n, uint64_t id, bool up);

@@ -127,6 +127,7 @@ static void life_over(struct node *n, int err, const char *text)
 	}
 	if (n->ring) {
 		services_stop(n);
+		records_end_all(n, P2PS_ECLOSED);
 		lookup_end_all(n, P2PS_ECLOSED);
 	}
 	peers_look(n, true);

@@ -310,11 +310,20 @@ static void rpc_timer(struct node *n)
 	}
 }
 
+void records_end_all(struct node *n, int err)
+{
+	while (n->records->rpcs) {
+		struct records_rpc *q = n->records->rpcs;
+		rpc_end(n, q, q->kind == RECORDS_PUT && q->ever_sent ? P2PS_EUNKNOWN_OUTCOME : err, 0);
+	}
+	n->records->started = false;
+}
+
 static struct records_rpc *rpc_new(struct node *n, uint8_t kind, uint64_t key, uint32_t len, record_done *done, void *ctx)
 {
 	struct records *rs = n->records;
 	struct records_rpc *q = NULL;
-	int err = !node_is_member(n) ? P2PS_ENOT_MEMBER : rs->rpc_n >= RECORDS_RPC_MAX ? P2PS_EBUSY : 0;
+	int err = !rs->started || !node_is_member(n) ? P2PS_ENOT_MEMBER : rs->rpc_n >= RECORDS_RPC_MAX ? P2PS_EBUSY : 0;
 	if (!err && (!(q = pool_alloc(n->pool, sizeof *q)) || !(q->body = pool_alloc(n->pool, len)))) {
 		pool_free(n->pool, q, sizeof *q);
 		err = P2PS_ENOMEM;

@@ -173,6 +173,8 @@ uint32_t records_at(const struct records *rs, uint64_t key, const uint8_t *id);
 /* Those in (from, to] in ring order; start: NULL or after this. for (struct records_walk w = ..; it = records_walk_next(..);) */
 struct records_walk {
 	uint64_t from, to, last;
+	uint8_t last_id[RECORD_ID];
+	bool begun;
 	uint32_t at, left;
 };
 void records_walk(const struct node *n, struct records_walk *w, uint64_t from, uint64_t to, const uint64_t *key, const uint8_t *id);

@@ -53,6 +53,8 @@ void records_walk(const struct node *n, struct records_walk *w, uint64_t from, u
 		return;
 	}
 	w->last = records_dist(n, from, *key);
+	memcpy(w->last_id, id, RECORD_ID);
+	w->begun = true;
 	w->at = records_at(rs, *key, id);
 	if (w->at < rs->len && order(rs->v[w->at]->key, rs->v[w->at]->id, *key, id) == 0)
 		w->at++;
@@ -68,9 +70,12 @@ struct record_item *records_walk_next(const struct node *n, struct records_walk 
 		w->at = 0;
 	struct record_item *it = rs->v[w->at];
 	uint64_t dist = records_dist(n, w->from, it->key);
-	if (!ids_in_oc(it->key, w->from, w->to, n->mask) || dist < w->last)
+	bool again = w->begun && (dist < w->last || (dist == w->last && memcmp(it->id, w->last_id, RECORD_ID) <= 0)); /* once around */
+	if (again || !ids_in_oc(it->key, w->from, w->to, n->mask))
 		return NULL;
 	w->last = dist;
+	memcpy(w->last_id, it->id, RECORD_ID);
+	w->begun = true;
 	w->at++;
 	return it;
 }

@@ -201,6 +201,10 @@ static void on_emit(void *ctx, unsigned i, const char *name, const struct value 
 	struct run *r = ctx;
 	if (strcmp(name, "range_forced") == 0)
 		r->res->forced++;
+	/* A ring of one, other than the very first: it found nobody whom it knew. */
+	r->apart += strcmp(name, "range_forced") == 0 || (strcmp(name, "alone") == 0 && (i != 0 || world_node(r->w, 0)->boot > 1));
+	if (strcmp(name, "record_conflict") == 0)
+		record_ledger_conflict(&r->records, value_text(record, "name", ""));
 }
 
 static void on_sent(void *ctx, unsigned from, unsigned to, const uint8_t *frame, uint32_t len)
@@ -221,9 +225,24 @@ static unsigned members(const struct run *r)
 /* Somebody must be left whom the others can join. */
 static bool may_die(const struct run *r, unsigned i) { return members(r) > (r->node[i].view.member ? 1u : 0u) + (r->s->nodes > 4); }
 
+/* The record store promises something while at most f die at once: before the next ones die the ranges must have been
+ * taken over, and the copies made again. */
+static bool too_many_die(struct run *r)
+{
+	uint64_t now = world_now(r->w), within = 3 * r->s->lease_us + 4 * WORLD_SECOND;
+	unsigned f = r->s->faults;
+	if (r->s->kind != SCENARIO_RECORDS)
+		return false;
+	if (members(r) < f + 3 || (r->died_us[f - 1] && now - r->died_us[f - 1] < within))
+		return true;
+	memmove(r->died_us + 1, r->died_us, (f - 1) * sizeof r->died_us[0]);
+	r->died_us[0] = now;
+	return false;
+}
+
 static void die(struct run *r, unsigned i, enum world_death how, bool wipe)
 {
-	if (!world_node(r->w, i)->machine || !may_die(r, i))
+	if (!world_node(r->w, i)->machine || !may_die(r, i) || too_many_die(r))
 		return;
 	process_gone(r, i);
 	world_crash(r->w, i, how);
@@ -546,6 +565,23 @@ static void require_the_rest(struct run *r)
 	wait_for_answers(r, 60 * WORLD_SECOND);
 }
 
+/* Everything that was acknowledged is there, whoever asks, and what is put now is, too. */
+static void require_records(struct run *r)
+{
+	for (unsigned round = 0; round < 2; round++) {
+		for (unsigned slot = 0; slot < RECORD_SLOTS; slot++) {
+			work_record_get(r, anybody(r, UINT32_MAX), slot);
+			work_record_get(r, anybody(r, UINT32_MAX), slot);
+		}
+		if (!wait_for_answers(r, 30 * WORLD_SECOND))
+			return;
+		for (unsigned slot = 0; slot < RECORD_SLOTS && !round; slot++)
+			work_record_put(r, anybody(r, UINT32_MAX), slot);
+		if (!wait_for_answers(r, 30 * WORLD_SECOND))
+			return;
+	}
+}
+
 static void require_quiet(struct run *r)
 {
 	uint64_t seconds = 20, sum = 0, sent;
@@ -598,6 +634,8 @@ static void after_the_storm(struct run *r)
 	if (!wait_for_perfection(r) || !wait_for_answers(r, OPERATION_MAX_US))
 		return;
 	run_for(r, 11 * r->s->consume_us); /* slow programs read what they have */
+	if (r->s->record_rate)
+		run_for(r, 30 * WORLD_SECOND); /* records that are in the wrong place go home */
 	r->strict = true;
 	r->strict_since_us = world_now(r->w);
 	world_trace(r->w, 0, "==== from here on nothing may fail ====");
@@ -606,10 +644,16 @@ static void after_the_storm(struct run *r)
 		require_reliable(r);
 	require_successors(r);
 	require_the_rest(r);
+	if (r->s->record_rate)
+		require_records(r);
 	require_quiet(r);
+	if (r->s->record_rate && !world_failed(r->w))
+		work_records_placed(r);
 	measure_memory(r);
-	if (!world_failed(r->w))
+	if (!world_failed(r->w)) {
 		ledger_close(&r->ledger);
+		record_ledger_close(&r->records);
+	}
 }
 
 /* ---- the whole ---- */
@@ -658,6 +702,9 @@ static void finish(struct run *r)
 	res->steps = c->steps;
 	res->frames = c->frames;
 	res->delivered = r->ledger.delivered;
+	res->record_acks = r->records.acks;
+	res->record_reads = r->records.judged;
+	res->record_conflicts = r->records.conflicts;
 	memcpy(res->outcomes, r->ledger.outcomes, sizeof res->outcomes);
 	res->fired[FAULT_dial_refuse] = c->dials_refused;
 	res->fired[FAULT_dial_silent] = c->dials_silent;
@@ -679,6 +726,7 @@ void scenario_run(const struct scenario *s, struct scenario_result *res)
 		abort();
 	r->w = world_new(&wc, &hooks);
 	ledger_init(&r->ledger, &r->pool, work_fail, r);
+	record_ledger_init(&r->records, work_fail, r);
 	make_network(r, wc.crypto);
 	begin(r);
 	run_for(r, s->join_window_us + s->seconds * WORLD_SECOND);

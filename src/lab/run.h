@@ -3,6 +3,7 @@
 #define P2PS_LAB_RUN_H
 #include "lab/checkers.h"
 #include "lab/ledger.h"
+#include "lab/record_ledger.h"
 #include "lab/scenario.h"
 
 enum request_kind {
@@ -18,6 +19,9 @@ enum request_kind {
 	REQUEST_SAY,
 	REQUEST_KEEP,
 	REQUEST_KEPT,
+	/* of the record store */
+	REQUEST_RECORD_PUT,
+	REQUEST_RECORD_GET,
 };
 
 struct served { /* a stretch of time in which a node served a range */
@@ -45,6 +49,9 @@ struct run {
 	struct scenario_result *res;
 	struct world *w;
 	struct ledger ledger;
+	struct record_ledger records;
+	uint64_t records_held, apart;   /* apart: times that the network may have come to be in parts */
+	uint64_t died_us[8];            /* the last deaths */
 	struct rng faults, work;
 	struct run_node *node;
 	struct served *served;
@@ -73,5 +80,10 @@ struct ledger_entry *work_cast(struct run *r, unsigned node, enum cast_mode mode
 struct ledger_entry *work_reliable(struct run *r, unsigned node, enum cast_mode mode, uint64_t to, const uint64_t *list, uint32_t list_len,
 	uint32_t bytes, bool self);
 struct ledger_entry *work_request(struct run *r, unsigned node, enum request_kind kind, uint64_t arg);
+void work_record_something(struct run *r, unsigned node);
+void work_record_put(struct run *r, unsigned node, unsigned slot);
+void work_record_get(struct run *r, unsigned node, unsigned slot);
+void work_record_answer(struct run *r, const struct ledger_entry *e, const struct action *a);
+void work_records_placed(struct run *r); /* in a healthy network: each exactly at its owner and f more */
 struct ledger_entry *work_flush(struct run *r, unsigned node);
 #endif

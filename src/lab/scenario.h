@@ -10,7 +10,7 @@
 
 #include "lab/world.h"
 
-enum scenario_kind { SCENARIO_JOINS, SCENARIO_CHURN, SCENARIO_SWARM, SCENARIO_BIG, SCENARIO_IDLE, SCENARIO_CASTS, SCENARIO_KINDS };
+enum scenario_kind { SCENARIO_JOINS, SCENARIO_CHURN, SCENARIO_SWARM, SCENARIO_BIG, SCENARIO_IDLE, SCENARIO_CASTS, SCENARIO_RECORDS, SCENARIO_KINDS };
 extern const char *const scenario_names[SCENARIO_KINDS];
 
 /* X(name, opportunity, sentence): `node`: drawn per node and second, `world`: per second, `dial`, `io`: per action. */
@@ -54,7 +54,7 @@ struct scenario {
 	uint64_t down_us;          /* mean time until a dead process is started again */
 	uint64_t outage_us;        /* mean length of pauses and blocks */
 	uint32_t rate[SCENARIO_FAULTS]; /* parts of 2^32 */
-	uint32_t cast_rate, request_rate; /* per node and second */
+	uint32_t cast_rate, request_rate, record_rate; /* per node and second */
 	bool reliable;             /* the casts are reliable ones to many */
 	bool cut_off;              /* faults may keep living nodes apart: then a cast may have to end without them */
 	uint32_t size_max, count_max;
@@ -71,6 +71,7 @@ struct scenario_result {
 	uint64_t hash, simulated_us, steps, frames, casts, requests, delivered, lookups, hops_max, heal_us, forced;
 	uint64_t outcomes[4], reliable, complete; /* reliable casts that ended; of these with everybody covered */
 	uint64_t reliable_us, covered; /* the slowest; members throughout that were looked at, of all */
+	uint64_t record_acks, record_reads, record_conflicts;
 	uint64_t fired[SCENARIO_FAULTS];
 	uint64_t bytes_mean, bytes_max, idle_milli, idle_worst; /* memory per node; control frames per node and 1000 s when idle: on average, of the busiest */
 	bool dead; /* no member was left: liveness was not judged */

@@ -42,11 +42,12 @@ struct shared {
 };
 struct totals {
 	uint64_t passed, failed, dead, forced, fired[SCENARIO_FAULTS], outcomes[4], simulated_us, frames, steps, casts, requests, delivered, lookups,
-		reliable, complete, reliable_us, covered, hops_max, heal_max_us, bytes_max, bytes_mean, idle_max_milli, idle_worst;
+		reliable, complete, record_acks, record_reads, record_conflicts,
+		reliable_us, covered, hops_max, heal_max_us, bytes_max, bytes_mean, idle_max_milli, idle_worst;
 };
 
 static const char usage[] =
-	"usage: lab-seeds [--seeds A..B] [--scenario joins|churn|faults|big|idle|casts|mixed] [--nodes N] [--seconds S]\n"
+	"usage: lab-seeds [--seeds A..B] [--scenario joins|churn|faults|big|idle|casts|records|mixed] [--nodes N] [--seconds S]\n"
 	"                 [--jobs J] [--budget-s T] [--trace] [--hash] [--verbose] [--file SEEDS]\n"
 	"Runs the seeds A to B of a scenario in the simulated world. --nodes and --seconds replace what the seed draws.\n"
 	"--jobs 0 runs in this process (for a debugger). --budget-s: no new seed is begun after T seconds.\n"
@@ -134,6 +135,9 @@ static void add_up(struct totals *t, const struct scenario_result *r)
 	t->complete += r->complete;
 	t->covered += r->covered;
 	max_in(&t->reliable_us, r->reliable_us);
+	t->record_acks += r->record_acks;
+	t->record_reads += r->record_reads;
+	t->record_conflicts += r->record_conflicts;
 	for (unsigned i = 0; i < SCENARIO_FAULTS; i++)
 		t->fired[i] += r->fired[i];
 	for (unsigned i = 0; i < 4; i++)
@@ -187,6 +191,9 @@ static void summary(const struct totals *t, uint64_t ms)
 	printf("memory of a node: worst mean of a network %" PRIu64 " B, worst node %" PRIu64 " B; idle control frames: worst mean %" PRIu64 ".%03" PRIu64
 	       "/s, busiest node %" PRIu64 ".%03" PRIu64 "/s\n",
 		t->bytes_mean, t->bytes_max, t->idle_max_milli / 1000, t->idle_max_milli % 1000, t->idle_worst / 1000, t->idle_worst % 1000);
+	if (t->record_acks)
+		printf("records acknowledged %" PRIu64 ", reads that had to show them %" PRIu64 ", conflicts reported %" PRIu64 "\n", t->record_acks, t->record_reads,
+			t->record_conflicts);
 	printf("faults that struck:");
 	for (unsigned i = 0; i < SCENARIO_FAULTS; i++)
 		if (t->fired[i])

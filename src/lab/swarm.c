@@ -6,7 +6,7 @@
 #include "lab/crypto_cheap.h"
 #include "lab/scenario.h"
 
-const char *const scenario_names[SCENARIO_KINDS] = {"joins", "churn", "faults", "big", "idle", "casts"};
+const char *const scenario_names[SCENARIO_KINDS] = {"joins", "churn", "faults", "big", "idle", "casts", "records"};
 const char *const scenario_fault_names[SCENARIO_FAULTS] = {
 #define FAULT_NAME(name, when, text) #name,
 	SCENARIO_FAULT_MAP(FAULT_NAME)
@@ -33,6 +33,7 @@ static bool fault_allowed(enum scenario_kind kind, enum scenario_fault f)
 	case SCENARIO_CASTS:
 	case SCENARIO_CHURN: return f == FAULT_kill || f == FAULT_reset || f == FAULT_power || f == FAULT_stop || f == FAULT_wipe || f == FAULT_burst;
 	case SCENARIO_BIG: return f == FAULT_kill || f == FAULT_stop;
+	case SCENARIO_RECORDS: return f != FAULT_wall_jump && f != FAULT_no_memory; /* few of the deaths take place: see run.c */
 	default: return false;
 	}
 }
@@ -72,6 +73,18 @@ static void draw_casts(struct scenario *s, struct rng *r)
 	s->request_rate = 0;
 	s->size_max = (uint32_t)PICK(r, 64, 1000, 30000, 200000);
 	s->consume_us = PICK(r, 1, 10000, 300000);
+}
+
+/* Enough nodes for f to die at once and f + 2 to be left. */
+static void draw_records(struct scenario *s, struct rng *r)
+{
+	if (s->nodes < 2 * s->faults + 3)
+		s->nodes = 2 * s->faults + 3;
+	s->cast_rate = s->request_rate = 0;
+	s->record_rate = (uint32_t)PICK(r, 0x20000000, 0x80000000, 0xf0000000);
+	s->services = false;
+	if (PICK(r, 0, 1))
+		s->rate[FAULT_partition] = s->rate[FAULT_cut_pair] = s->rate[FAULT_deaf] = s->rate[FAULT_pause] = 0;
 }
 
 void scenario_draw(struct scenario *s, enum scenario_kind kind, uint64_t seed, unsigned nodes, unsigned seconds)
@@ -123,6 +136,8 @@ void scenario_draw(struct scenario *s, enum scenario_kind kind, uint64_t seed, u
 	}
 	if (kind == SCENARIO_CASTS)
 		draw_casts(s, &r);
+	if (kind == SCENARIO_RECORDS)
+		draw_records(s, &r);
 	draw_world(s, &r);
 	if (kind == SCENARIO_BIG) {
 		s->world.timer_late_us = 0;
@@ -151,6 +166,7 @@ void scenario_print(const struct scenario *s, FILE *f)
 		s->stream_messages);
 	print_rate(f, "casts", s->cast_rate);
 	print_rate(f, "requests", s->request_rate);
+	print_rate(f, "records", s->record_rate);
 	fprintf(f, "\n  faults:");
 	for (unsigned i = 0; i < SCENARIO_FAULTS; i++)
 		print_rate(f, scenario_fault_names[i], s->rate[i]);

@@ -231,8 +231,17 @@ static void request_call(void *ctx, uint64_t node, uint64_t b)
 		work_request(r, (unsigned)node, kind, arg);
 }
 
+static void record_call(void *ctx, uint64_t node, uint64_t b)
+{
+	struct run *r = ctx;
+	if (r->working && r->node[node].view.member)
+		work_record_something(r, (unsigned)node);
+}
+
 void work_second(struct run *r, unsigned i)
 {
+	if (r->s->record_rate && world_chance(&r->work, r->s->record_rate))
+		world_at(r->w, world_now(r->w) + rng_below(&r->work, WORLD_SECOND), record_call, r, i, 0);
 	for (int k = 0; k < 4 && world_chance(&r->work, r->s->cast_rate); k++)
 		world_at(r->w, world_now(r->w) + rng_below(&r->work, WORLD_SECOND), cast_call, r, i, 0);
 	if (world_chance(&r->work, r->s->request_rate))
@@ -345,6 +354,10 @@ static void file_answer(struct run *r, const struct ledger_entry *e, int err, co
 static void request_answer(struct run *r, const struct ledger_entry *e, const struct action *a)
 {
 	int err = a->reply.err;
+	if (e->user >= REQUEST_RECORD_PUT) {
+		work_record_answer(r, e, a);
+		return;
+	}
 	if (e->user >= REQUEST_ECHO)
 		file_answer(r, e, err, a->reply.result);
 	if (e->user == REQUEST_TRACE)
