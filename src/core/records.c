@@ -499,6 +499,11 @@ void records_step_end(struct node *n)
 	struct records *rs = n->records;
 	if (!rs->started || !n->ring)
 		return;
+	uint64_t from;
+	if (rs->len && ring_copies_from(n->ring, &from) && from != rs->copies_from) {
+		rs->copies_from = from;
+		records_stray_soon(n, RECORDS_STRAY_US);
+	}
 	/* Neighbours further to the right change without a note of the ring. */
 	if (ring_succ_version(n->ring) == rs->succ_version)
 		return;

@@ -149,7 +149,7 @@ struct records {
 	struct records_rpc *rpcs;
 	unsigned rpc_n;
 	struct records_stray stray;
-	uint64_t token, net_at, succ_version;
+	uint64_t token, net_at, succ_version, copies_from;
 	struct records_watch watch[8];
 	struct records_judge judge[8];
 	unsigned watch_n, judge_n;

@@ -50,7 +50,7 @@ struct run {
 	struct world *w;
 	struct ledger ledger;
 	struct record_ledger records;
-	uint64_t records_held, apart;   /* apart: times that the network may have come to be in parts */
+	uint64_t apart;   /* apart: times that the network may have come to be in parts */
 	uint64_t died_us[8];            /* the last deaths */
 	struct rng faults, work;
 	struct run_node *node;
