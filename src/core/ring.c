@@ -31,6 +31,8 @@ struct ring *ring_new(const struct ring_config *cfg)
 	r->faults = cfg->faults < 1 ? 1 : cfg->faults > RING_FAULTS_MAX ? RING_FAULTS_MAX : cfg->faults;
 	r->lease = cfg->lease_us ? cfg->lease_us : RING_LEASE_US;
 	r->lease_plus = r->lease + r->lease / 100;
+	r->over = r->lease / 2 + r->lease / 16;
+	r->over_plus = r->over + r->lease / 100;
 	r->due = UINT64_MAX;
 	return r;
 }
@@ -51,7 +53,7 @@ void ring_reset(struct ring *r)
 	ring_queue_refuse_all(r);
 	memset(r->settled, 0, sizeof r->settled);
 	r->lo = r->self ? r->self->id : 0;
-	r->left_serial = r->grant_end = r->lease_end = r->orphan_us = r->no_lease_us = 0;
+	r->left_serial = r->grant_end = r->left_over = r->others_end = r->gap_us = r->lease_end = r->orphan_us = r->no_lease_us = 0;
 	r->left_lost = r->left_gone = r->left_far = r->ack_due = r->log_due = r->leave_wanted = r->leased = r->own_lease = r->lease_open = r->log_doubt = false;
 	r->acked = r->own_settled = r->list_known = 0;
 	r->passed_us = r->own_us = 0;
@@ -106,6 +108,7 @@ void ring_refuse(struct ring *r, const struct contact *to, const struct ring_mes
 {
 	struct ring_message m = {.kind = RING_REFUSE, .what = what->kind, .why = why, .who = hint, .nonce = what->nonce,
 		.seq = what->seq, .ms = (uint32_t)((retry_us + 999) / 1000)};
+	m.yes = hint && hint == r->left && !r->left_mute && !r->left_lost && r->now < r->grant_end; /* it lives, as we know first hand */
 	if (r->passed_on && r->left && to->id == r->left->id)
 		ring_send_left(r, &m);
 	else
@@ -245,6 +248,7 @@ void ring_step(struct ring *r, uint64_t boot_us)
 		if (r->grant_end < r->now + r->lease / 2)
 			r->grant_end = r->now + r->lease / 2;
 		r->heard_us = r->now;
+		r->gap_us = 0;
 		ring_lease_now(r);
 	}
 }
@@ -332,6 +336,10 @@ static void spoke(struct ring *r, const struct contact *from, const struct ring_
 		r->heard_us = r->now;
 		ring_put(r, &r->speaker, from);
 	}
+	if (from->id == ring_left_id(r)) {
+		r->left_mute = false;
+		r->gap_us = 0;
+	}
 	if (!m->origin && from->id == ring_left_id(r)) {
 		r->left_lost = false;
 		r->left_far = false;
@@ -402,6 +410,11 @@ static void lose(struct ring *r, uint64_t id, bool refused)
 	}
 	if (r->state == RING_IN && r->left && id == r->left->id) {
 		bool first = !r->left_lost, far = r->left_far;
+		if (refused && r->left_mute) { /* it was not there when it became our neighbour */
+			r->polite_end = r->now;
+			if (r->grant_end > r->left_over)
+				r->grant_end = r->left_over > r->now ? r->left_over : r->now;
+		}
 		r->left_far |= (r->left_lost || refused) && r->succ_n && r->succ[0]->id != id;
 		r->left_lost = true;
 		if (first || far != r->left_far) /* perhaps the link was just in the way, or we two cannot reach each other */

@@ -80,6 +80,7 @@ struct ring {
 	struct ring_config cfg;
 	unsigned faults;           /* depth of the log */
 	uint64_t lease, lease_plus; /* T and T+ */
+	uint64_t over, over_plus;   /* R-LEASE-3: a grant ends at most so much later than the granter's own lease */
 	uint64_t now, due;
 	enum ring_state state;
 	struct ring_entry *book;
@@ -107,7 +108,11 @@ struct ring {
 	bool left_gone;            /* its device asserts that this membership is over */
 	bool left_far;             /* we reach it only through our successor: we are a branch */
 	bool ack_due;
-	uint64_t grant_end;
+	uint64_t grant_end, left_over; /* not taken for dead before; its lease has certainly run out by the earlier left_over */
+	uint64_t polite_end;       /* time that it has to speak since it is our left neighbour */
+	bool left_mute;            /* it has not spoken since it is our left neighbour */
+	uint64_t gap_us;           /* since when nobody to our left speaks; 0: not */
+	uint64_t others_end;       /* what those before it may have granted in its place has run out by then: R-CRASH-8 */
 	const struct contact *pred[RING_PRED_MAX];
 	unsigned pred_n;
 	const struct contact *asker; /* nearest live member to the left that wants its lease from us, and when it asked */
@@ -133,6 +138,7 @@ struct ring {
 	bool log_doubt;            /* and we had none before: another may have taken logs for us meanwhile */
 	uint64_t own_us;           /* when we first did, since somebody gave us one; 0: not */
 	bool leased;               /* our lease ran when we last looked */
+	bool near;                 /* what others granted in our place ends within R-LEASE-3's overhang: R-CRASH-8 */
 	uint64_t lost_us;          /* when that changed */
 	uint64_t lease_end, lease_next_us, lease_seq, lease_serial, lease_sent[RING_SENT_MAX];
 	unsigned lease_tries, lease_silent; /* requests since it was renewed; since anybody answered */
@@ -203,6 +209,16 @@ static inline void ring_wake(struct ring *r, uint64_t at_us)
 	if (at_us < r->due)
 		r->due = at_us;
 }
+/* The left neighbour may hold a lease until then. */
+static inline void ring_left_until(struct ring *r, uint64_t at_us)
+{
+	r->left_over = r->left_over > at_us ? r->left_over : at_us;
+	r->grant_end = r->grant_end > at_us ? r->grant_end : at_us;
+}
+/* How long f crashes at once take to be mended exactly, one lease after the other. */
+static inline uint64_t ring_exact_us(const struct ring *r) { return (r->faults ? r->faults - 1 : 0) * r->over_plus + r->lease / 8; }
+/* More than f died: what is taken from now on is taken in a new epoch, and no lease is waited for (R-FORCE-2). */
+static inline bool ring_hurried(const struct ring *r) { return r->gap_us && r->now >= r->gap_us + ring_exact_us(r); }
 bool ring_serving(const struct ring *r);
 void ring_send(struct ring *r, const struct contact *to, struct ring_message *m);      /* fills epoch and life */
 void ring_send_succ(struct ring *r, struct ring_message *m);  /* to succ[0], through via if need be */

@@ -147,7 +147,7 @@ void ring_on_grant(struct ring *r, const struct contact *from, const struct ring
 	r->epoch = m->epoch;
 	r->joined_from = from->id;
 	r->lease_end = sent + us;
-	r->grant_end = r->now + r->lease_plus;
+	r->grant_end = r->left_over = r->now + r->lease_plus;
 	ring_log_changed(r, true);
 	ring_succ_changed(r);
 	ring_preds_set(r, m->pred, m->pred_n);
@@ -459,7 +459,8 @@ void ring_grant(struct ring *r)
 	r->left_lost = r->left_gone = r->left_far = r->ack_due = false;
 	r->lo = c->who->id;
 	ring_put(r, &r->left, c->who);
-	r->grant_end = r->now + r->lease_plus;
+	r->grant_end = r->left_over = r->now + r->lease_plus;
+	r->gap_us = 0;
 	c->granted = true;
 	ring_preds_set(r, NULL, 0);
 	if (alone && ring_succ_set(r, c->who, NULL, 0, true))

@@ -66,6 +66,8 @@ static void via_next(struct ring *r, uint64_t id)
 	unsigned i = 0;
 	while (i < r->succ_n && r->succ[i]->id != id)
 		i++;
+	while (i + 1 < r->succ_n && ring_dead_has(r, r->succ[i + 1])) /* refused a moment ago */
+		i++;
 	const struct contact *next = i + 1 < r->succ_n ? r->succ[i + 1] : NULL;
 	ring_put(r, &r->via, next);
 	r->via_seq = r->lease_seq;
@@ -116,17 +118,17 @@ void ring_lease_progress(struct ring *r)
 /* R-LEASE-3 */
 static uint64_t lease_to_give(const struct ring *r)
 {
-	uint64_t limit = r->lease_end + r->lease;
+	uint64_t limit = r->lease_end + r->over;
 	uint64_t us = limit > r->now ? limit - r->now : 0;
 	us = us < r->lease ? us : r->lease;
-	return us < r->lease / 4 ? 0 : us;
+	return us < r->lease / 16 ? 0 : us;
 }
 
 static void send_lease_ack(struct ring *r, const struct contact *to, const struct ring_message *rq, uint64_t us)
 {
 	struct ring_settled settled[RING_RECORDS_MAX];
 	struct ring_message m = {.kind = RING_LEASE_ACK, .seq = rq->seq, .ms = (uint32_t)(us / 1000), .version = r->list_version,
-		.serial = r->left_serial, .settled = settled};
+		.serial = r->left_serial, .settled = settled, .count = r->now + r->over_plus >= r->others_end};
 	m.settled_n = ring_log_settled(r, settled);
 	m.yes = r->change.kind == RING_INTENT_EXTEND;
 	r->ack_due = false;
@@ -170,7 +172,8 @@ void ring_on_lease(struct ring *r, const struct contact *from, const struct ring
 	if (why == RING_WHY_ELSEWHERE)
 		note_asker(r, from);
 	if (!why) {
-		r->left_lost = false;
+		r->left_lost = r->left_mute = false;
+		r->gap_us = 0;
 		left_apart(r, m);
 		if (ring_serving(r)) {
 			ring_join_confirmed(r);
@@ -188,8 +191,7 @@ void ring_on_lease(struct ring *r, const struct contact *from, const struct ring
 		ring_refuse(r, from, m, why, hint, retry);
 		return;
 	}
-	if (r->grant_end < r->now + r->lease_plus)
-		r->grant_end = r->now + r->lease_plus;
+	ring_left_until(r, r->now + r->lease_plus);
 	send_lease_ack(r, from, m, us);
 }
 
@@ -232,6 +234,7 @@ void ring_on_lease_ack(struct ring *r, const struct contact *from, const struct 
 	r->lease_open = m->yes;
 	if (r->lease_end < sent + us)
 		r->lease_end = sent + us;
+	r->near = m->count == 1;
 	if (m->version != r->list_known) /* things are moving: news travel to the left by renewals */
 		r->lease_pace = r->lease / 16;
 	if (!adopted)
@@ -259,6 +262,8 @@ static void refused_elsewhere(struct ring *r, const struct contact *from, const 
 	uint64_t mask = r->cfg.mask;
 	const struct contact *h = m->who;
 	lease_later(r, (uint64_t)m->ms * 1000);
+	if (h && m->yes) /* it has heard it lately */
+		ring_dead_del(r, h->id);
 	if (!h || h->id & ~mask || ring_dead_has(r, h) || !ids_in_oo(h->id, ring_self(r), from->id, mask))
 		return;
 	if (ids_in_oo(h->id, ring_self(r), r->succ[0]->id, mask)) {
@@ -359,10 +364,15 @@ void ring_on_new_succ(struct ring *r, const struct contact *from, const struct r
 		ring_dead_add(r, gone, 2 * r->lease);
 	while (take && r->succ_n && ids_cw(self, r->succ[0]->id, mask) < d)
 		ring_succ_remove(r, r->succ[0]->id);
-	if (ring_succ_insert(r, from) && take) {
+	bool in = ring_succ_insert(r, from);
+	if (in && take) {
 		ring_succ_changed(r);
 		ring_put(r, &r->via, via);
 		r->via_seq = r->lease_seq;
+	} else if (in && needy) { /* those between are silent: it must hear that we are here */
+		ring_put(r, &r->via, from);
+		r->via_seq = r->lease_seq;
+		ring_lease_now(r);
 	}
 	ring_drop(r, via);
 }
@@ -372,8 +382,8 @@ void ring_on_new_succ(struct ring *r, const struct contact *from, const struct r
 /* It stands further to the left in our log, and the leases of all between have run out by now. */
 static bool beyond_dead(const struct ring *r, uint64_t id)
 {
-	uint64_t over = r->grant_end;
-	for (unsigned i = 0; i < r->log_n && r->now >= over; i++, over += r->lease_plus)
+	uint64_t over = r->left_over;
+	for (unsigned i = 0; i < r->log_n && r->now >= over; i++, over += r->over_plus)
 		if (ring_record_next(&r->log[i]) == id)
 			return true;
 	return false;
@@ -420,8 +430,8 @@ void ring_on_round(struct ring *r, const struct contact *from, const struct ring
 	r->passed_origin = m->id;
 	r->passed_seq = m->seq;
 	r->passed_us = r->now;
-	if (r->grant_end < r->now + r->lease_plus && from->id == ring_left_id(r))
-		r->grant_end = r->now + r->lease_plus;
+	if (from->id == ring_left_id(r))
+		ring_left_until(r, r->now + r->lease_plus);
 	struct ring_message on = {.kind = RING_ROUND, .id = m->id, .seq = m->seq, .yes = m->yes,
 		.whole = m->whole || from->id != ring_left_id(r)};
 	ring_send_succ(r, &on);

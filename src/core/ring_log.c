@@ -147,6 +147,8 @@ void ring_log_take(struct ring *r, const struct ring_message *m)
 				     ? r->settled[i] : 0;
 		changed |= !same && i + 1 < r->faults;
 	}
+	if (had && r->log[0].lo != new->lo && !ids_in_oo(new->lo, r->log[0].lo, r->log[0].who->id, r->cfg.mask))
+		r->others_end = r->now + r->lease_plus; /* it has taken somebody over */
 	if (!ring_records_put(r, r->log, &r->log_n, m->records, n))
 		return;
 	memcpy(r->settled, settled, sizeof settled);

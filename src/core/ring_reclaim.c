@@ -25,6 +25,7 @@ void ring_extend(struct ring *r, enum ring_cause cause, uint64_t bound, const st
 	const struct contact *next = ring_hold(r, alone ? NULL : new_n ? new[0].who : ring_known(r, bound));
 	/* Of several leavers one is told; the others ask again, and hear that it is done. */
 	const struct contact *leaver = open && c->who ? c->who : cause == CAUSE_LEAVE ? ring_hold(r, r->left) : NULL;
+	bool hurried = cause == CAUSE_CRASH && ring_hurried(r);
 	bool mixed = cause == CAUSE_FORCE || (r->log_n && cause != CAUSE_BACK && epoch_cmp(r->log[0].epoch, r->epoch));
 	bool doubt = r->log_doubt && cause != CAUSE_LEAVE; /* a leaver brings its log itself */
 	struct ring_record gone[RING_RECORDS_MAX];
@@ -40,7 +41,7 @@ void ring_extend(struct ring *r, enum ring_cause cause, uint64_t bound, const st
 	if (!open)
 		ring_drop(r, c->who);
 	*c = (struct ring_change){.kind = RING_INTENT_EXTEND, .who = leaver, .bound = bound,
-		.crashed = cause == CAUSE_CRASH || cause == CAUSE_BACK || (open && c->crashed), .forced = cause == CAUSE_FORCE || (open && c->forced),
+		.crashed = cause == CAUSE_CRASH || cause == CAUSE_BACK || (open && c->crashed), .forced = cause == CAUSE_FORCE || hurried || (open && c->forced),
 		.doubt = doubt || (open && c->doubt), .mixed = mixed || doubt || (open && c->mixed), .used = open && c->used, .not_before = open ? c->not_before : 0, .gone_n = gone_n};
 	memcpy(c->gone, gone, gone_n * sizeof *gone);
 	if (r->left && cause != CAUSE_RESTART) {
@@ -59,8 +60,19 @@ void ring_extend(struct ring *r, enum ring_cause cause, uint64_t bound, const st
 	memset(r->settled, 0, sizeof r->settled);
 	r->left_serial = r->orphan_us = 0;
 	r->left_lost = r->left_gone = r->left_far = r->ack_due = false;
-	/* It may hold a lease that the one between had given it: R-LEASE-3. */
-	r->grant_end = r->now + r->lease_plus;
+	/* It may hold a lease that the one between had given it, while that had one from us: R-LEASE-3. One that told us
+	 * itself that it is gone gives no more of them. */
+	uint64_t from_now = r->now + r->lease_plus, from_then = r->left_over + r->over_plus;
+	bool gone_for_sure = cause == CAUSE_LEAVE || cause == CAUSE_RESTART;
+	if (gone_for_sure || hurried || cause == CAUSE_FORCE)
+		r->others_end = from_now;
+	r->left_over = cause == CAUSE_FORCE || (gone_for_sure && from_now < from_then) ? from_now : from_then;
+	/* Time to speak, unless its process turns out not to be there (lose()). */
+	r->polite_end = r->now + r->lease / 4;
+	r->grant_end = r->left_over > r->polite_end ? r->left_over : r->polite_end;
+	r->left_mute = true;
+	if (hurried) /* before anybody is granted anything: those between may live, and act in the old one */
+		r->epoch = ring_epoch_new(r);
 	ring_preds_set(r, NULL, 0);
 	ring_log_changed(r, true);
 	ring_tell_left(r, had, had_life); /* it may need a lease from us before it can ack this very change: R-LEASE-5 */
@@ -98,7 +110,7 @@ static void extend_abort(struct ring *r)
 	memset(r->settled, 0, sizeof r->settled);
 	r->left_serial = 0;
 	r->left_lost = r->left_far = r->ack_due = false;
-	r->grant_end = r->now; /* that one's lease has long run out */
+	r->grant_end = r->left_over = r->now; /* that one's lease has long run out */
 	ring_preds_set(r, NULL, 0);
 	ring_log_changed(r, true);
 }
@@ -114,14 +126,15 @@ void ring_lease_lapsed(struct ring *r)
 	bool crash = c->kind == RING_INTENT_EXTEND && c->crashed && c->bound != ring_self(r);
 	if (!leased && crash && !c->used)
 		extend_abort(r);
-	/* Whom we take over may have a lease of T from another by now, and may have given one to the node at our new bound. */
-	uint64_t until = r->now + (crash ? 2 : 1) * r->lease_plus;
+	/* Whom we take over may have a lease from another by now, and may have given one to the node at our new bound. */
+	uint64_t one = r->near ? r->over_plus : r->lease_plus, until = r->now + (crash ? 2 : 1) * one;
 	if (leased && crash)
-		c->not_before = r->now + r->lease_plus;
+		c->not_before = r->now + one;
 	if (!leased && r->ask.who)
 		ring_clear(r, &r->ask.who);
-	if (leased && r->grant_end < until && !ring_alone(r))
-		r->grant_end = until;
+	if (leased && !ring_alone(r))
+		ring_left_until(r, until);
+	r->near = false;
 }
 
 /* R-TAKE */
@@ -137,7 +150,8 @@ void ring_take(struct ring *r)
 		r->epoch = ring_epoch_new(r);
 	ring_change_clear(r);
 	r->lo = c.bound;
-	ring_clear(r, &r->asker);
+	if (r->asker && (ring_alone(r) || r->asker->id == r->lo || ids_in_oo(r->asker->id, r->lo, ring_self(r), r->cfg.mask)))
+		ring_clear(r, &r->asker); /* else it may still be the nearest that lives */
 	if (ring_alone(r)) {
 		if (forced || c.crashed) /* another ring: what the old one says to who we were there is not for us */
 			r->life = ring_life_next(r);
@@ -273,12 +287,22 @@ static void join_step(struct ring *r)
 void ring_reclaim_progress(struct ring *r)
 {
 	struct ring_change *c = &r->change;
+	if (ring_alone(r) && !c->kind)
+		r->gap_us = 0;
+	if (ring_hurried(r) && c->kind != RING_INTENT_JOIN && r->grant_end > r->now)
+		r->grant_end = r->polite_end > r->now ? r->polite_end : r->now;
 	if (c->kind == RING_INTENT_JOIN)
 		join_step(r);
-	else if (c->kind == RING_INTENT_EXTEND && r->now < c->not_before)
+	else if (c->kind == RING_INTENT_EXTEND && r->now < c->not_before && !ring_hurried(r))
 		ring_wake(r, c->not_before);
-	else if (c->kind == RING_INTENT_EXTEND && ring_own_settled(r) && (ring_serving(r) || c->bound == ring_self(r)))
+	else if (c->kind == RING_INTENT_EXTEND && ring_own_settled(r) && (ring_serving(r) || c->bound == ring_self(r))) {
+		c->forced |= r->now < c->not_before;
 		ring_take(r);
+	}
+	bool silent = r->now >= r->grant_end && ring_left_id(r) != ring_self(r);
+	r->gap_us = !silent ? r->gap_us : r->gap_us ? r->gap_us : r->now;
+	if (r->gap_us && !ring_hurried(r))
+		ring_wake(r, r->gap_us + ring_exact_us(r));
 	if (r->ask.who)
 		ask_progress(r);
 	else if (c->kind != RING_INTENT_JOIN && ring_left_id(r) != ring_self(r)) {
@@ -467,12 +491,12 @@ static void orphan_progress(struct ring *r)
 	if (!r->orphan_us || r->now - r->orphan_us >= r->lease / 2)
 		orphan_call(r);
 	bool fresh = r->asker && r->now - r->asker_us <= r->lease;
-	if (fresh && ring_serving(r)) { /* one full lease has passed since we were to grant it leases */
+	if (fresh && ring_serving(r) && r->now - r->orphan_us >= r->lease / 8) { /* whoever is nearer has heard our call, too */
 		uint64_t bound = r->asker->id;
 		ring_preds_set(r, &r->asker, 1);
 		ring_extend(r, CAUSE_FORCE, bound, NULL, 0);
 	} else {
-		ring_wake(r, r->now + r->lease / 4);
+		ring_wake(r, r->orphan_us + r->lease / 8 > r->now ? r->orphan_us + r->lease / 8 : r->orphan_us + r->lease / 2);
 	}
 }
 
@@ -491,7 +515,7 @@ void ring_trouble_progress(struct ring *r)
 			ring_wake(r, r->lease_end - r->lease / 4);
 		return;
 	}
-	uint64_t last = r->lease_end > r->grant_end ? r->lease_end : r->grant_end, quiet = r->heard_us + r->lease / 2;
+	uint64_t last = r->lease_end > r->grant_end ? r->lease_end : r->grant_end, quiet = r->heard_us + r->lease;
 	uint64_t alone_at = last > quiet ? last : quiet;
 	if (r->now >= alone_at) {
 		force_alone(r);
@@ -501,7 +525,7 @@ void ring_trouble_progress(struct ring *r)
 	/* Our right neighbour lives but cannot grant, perhaps because it waits for us, all around the ring. Somebody must
 	 * begin, best who has a gap to its left to close; and in a new epoch nothing is served twice. */
 	bool gap = r->now >= r->grant_end;
-	uint64_t begin = r->lost_us + (gap ? patience + r->lease / 2 : 2 * patience), give_up = r->lost_us + 2 * patience + 2 * r->lease;
+	uint64_t begin = r->lost_us + (gap && ring_hurried(r) ? r->lease / 8 : gap ? patience : 2 * patience), give_up = r->lost_us + 2 * patience + 2 * r->lease;
 	if ((stuck || gap) && r->now >= begin && !r->own_us) {
 		r->epoch = ring_epoch_new(r);
 		r->lease_end = r->now + r->lease;
