@@ -246,23 +246,6 @@ static void life_round(struct node *n)
 	life_dial(n);
 }
 
-static void life_write(struct node *n, struct slice value);
-
-/* Whom we join through is written down before we are in: who crashes right after would come back knowing nobody, and be a
- * ring of its own for ever. */
-static void life_remember_via(struct node *n, const struct contact *c)
-{
-	Wire__Remembered m = WIRE__REMEMBERED__INIT;
-	Wire__Contact who, *at = &who;
-	contact_pack(&who, c);
-	m.format = 1;
-	m.members = &at;
-	m.n_members = 1;
-	struct slice value = c->addrs && c->addrs[0] ? proto_slice(n->pool, &m.base) : (struct slice){0};
-	if (value.buf)
-		life_write(n, value);
-}
-
 static void life_join_via(struct node *n, struct peer *p)
 {
 	struct node_life *l = n->life;
@@ -272,8 +255,6 @@ static void life_join_via(struct node *n, struct peer *p)
 	l->next_at = UINT64_MAX;
 	l->via = p->c.id;
 	com_hold(n->com, p, COM_JOIN);
-	if (l->candidates_len && l->candidates[0].given)
-		life_remember_via(n, &p->c);
 	ring_join(n->ring, &p->c, l->deadline);
 }
 
