@@ -55,7 +55,7 @@ enum io_kind {
 	IO_STREAM_TRIM,   /* drop records before `at` */
 	IO_STREAM_CUT,    /* drop records from `at` on */
 	IO_BLOB_WRITE,    /* at byte offset `at`; creates */
-	IO_BLOB_READ,
+	IO_BLOB_READ,     /* what the disk has changed is P2PS_EIO, of pairs and records, too */
 	IO_BLOB_HASH,     /* SHA-256 of the whole blob in the completion's data */
 	IO_BLOB_DELETE,
 };

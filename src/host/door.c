@@ -5,16 +5,15 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <openssl/evp.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "host/blob.h"
 #include "host/files.h"
 #include "host/kv.h"
 #include "host/stream.h"
@@ -35,6 +34,7 @@ struct door {
 	struct files *files;
 	char *root;
 	struct kv *kv;
+	struct blob_store *blobs; /* from the first one on */
 	struct open_stream streams[STREAMS_MAX];
 	uint64_t clock;
 	pthread_t thread;
@@ -136,67 +136,29 @@ static int do_stream(struct door *d, struct door_job *j)
 }
 
 /* ---- blobs ---- */
-static int blob_hash(struct door *d, int fd, struct slice *out)
-{
-	uint8_t buf[1 << 16], h[EVP_MAX_MD_SIZE];
-	unsigned n = 0;
-	EVP_MD_CTX *c = EVP_MD_CTX_new();
-	bool ok = c && EVP_DigestInit_ex(c, EVP_sha256(), NULL) == 1;
-	ssize_t k = 0;
-	for (off_t at = 0; ok && (k = pread(fd, buf, sizeof buf, at)) > 0; at += k)
-		ok = EVP_DigestUpdate(c, buf, (size_t)k) == 1;
-	ok = ok && k == 0 && EVP_DigestFinal_ex(c, h, &n) == 1;
-	EVP_MD_CTX_free(c);
-	if (!ok)
-		return P2PS_EIO;
-	*out = slice_copy(d->pool, h, n);
-	return out->buf ? 0 : P2PS_ENOMEM;
-}
-
-static int blob_read(struct door *d, int fd, const struct io_request *rq, struct slice *out)
-{
-	struct stat st;
-	if (fstat(fd, &st) != 0)
-		return P2PS_EIO;
-	uint64_t size = (uint64_t)st.st_size, n = rq->at < size ? size - rq->at : 0, max = rq->limit ? rq->limit : BLOB_READ_MAX;
-	max = max < BLOB_READ_MAX ? max : BLOB_READ_MAX;
-	n = n < max ? n : max;
-	struct buf *b = buf_new(d->pool, (uint32_t)n);
-	if (!b)
-		return P2PS_ENOMEM;
-	*out = (struct slice){b, b->data, (uint32_t)n};
-	return files_read(fd, b->data, n, rq->at) ? 0 : P2PS_EIO;
-}
-
 static int do_blob(struct door *d, struct door_job *j)
 {
-	char path[FILES_PATH_MAX];
 	const struct io_request *rq = &j->rq;
+	uint8_t hash[32];
 	if (!files_name_ok(rq->space) || !files_name_ok(rq->name) || rq->at > INT64_MAX - UINT32_MAX)
 		return P2PS_EINVAL;
-	snprintf(path, sizeof path, "blob/%s/%s", rq->space, rq->name);
-	if (rq->kind == IO_BLOB_DELETE) {
-		if (files_remove(d->files, path) != 0)
-			return errno == ENOENT ? P2PS_ENOT_FOUND : P2PS_EIO;
-		return rq->durable && files_sync_dir(d->files, "blob") != 0 ? P2PS_EIO : 0;
+	if (!d->blobs && !(d->blobs = blob_store_new(d->files)))
+		return P2PS_ENOMEM;
+	switch (rq->kind) {
+	case IO_BLOB_WRITE:
+		return blob_write(d->blobs, rq->space, rq->name, rq->data.p, rq->data.len, rq->at, rq->durable);
+	case IO_BLOB_READ:
+		return blob_read(d->blobs, d->pool, rq->space, rq->name, rq->at,
+				 rq->limit && rq->limit < BLOB_READ_MAX ? rq->limit : BLOB_READ_MAX, &j->data);
+	case IO_BLOB_DELETE:
+		return blob_remove(d->blobs, rq->space, rq->name, rq->durable);
+	default:
+		break;
 	}
-	int fd = files_open(d->files, path, rq->kind == IO_BLOB_WRITE);
-	if (fd < 0)
-		return errno == ENOENT ? P2PS_ENOT_FOUND : P2PS_EIO;
-	int err = 0;
-	if (rq->kind == IO_BLOB_HASH)
-		err = blob_hash(d, fd, &j->data);
-	else if (rq->kind == IO_BLOB_READ)
-		err = blob_read(d, fd, rq, &j->data);
-	else if (!files_write(fd, rq->data.p, rq->data.len, rq->at))
-		err = P2PS_EIO;
-	if (!err && rq->durable && rq->kind == IO_BLOB_WRITE) {
-		char dir[FILES_PATH_MAX];
-		snprintf(dir, sizeof dir, "blob/%s", rq->space);
-		err = fdatasync(fd) == 0 && files_sync_dir(d->files, dir) == 0 ? 0 : P2PS_EIO;
-	}
-	close(fd);
-	return err;
+	int err = blob_hash(d->blobs, rq->space, rq->name, hash);
+	if (!err)
+		j->data = slice_copy(d->pool, hash, sizeof hash);
+	return err || j->data.buf ? err : P2PS_ENOMEM;
 }
 
 /* ---- key-value ---- */
@@ -366,6 +328,7 @@ void door_free(struct door *d)
 	for (unsigned i = 0; i < STREAMS_MAX; i++)
 		stream_close(d->streams[i].s);
 	kv_close(d->kv);
+	blob_store_free(d->blobs);
 	files_free(d->files);
 	pthread_mutex_destroy(&d->lock);
 	pthread_cond_destroy(&d->some);

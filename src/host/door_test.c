@@ -18,6 +18,8 @@
 
 #include "base/crypto.h"
 #include "base/le.h"
+#include "base/rng.h"
+#include "host/blob.h"
 #include "host/door.h"
 #include "host/stream.h"
 #include "host/test_tmp.h"
@@ -300,6 +302,149 @@ static void torn_tails_are_cut(void **state)
 	files_free(f);
 }
 
+/* ---- blobs: what a disk changed is never an answer ---- */
+#define BLOB_MAX 300000u
+
+struct blob_test {
+	struct files *f;
+	struct blob_store *s;
+	char data[200], sum[200];
+	uint8_t want[BLOB_MAX];
+	uint32_t size;
+	struct rng rng;
+};
+
+static void blob_make(struct blob_test *t, const char *root, unsigned seed)
+{
+	*t = (struct blob_test){.f = files_new(root)};
+	t->s = blob_store_new(t->f);
+	snprintf(t->data, sizeof t->data, "%s/blob/t/b", root);
+	snprintf(t->sum, sizeof t->sum, "%s/sum/t/b", root);
+	rng_init_u64(&t->rng, seed, "blob", 0);
+}
+
+static void blob_drop(struct blob_test *t)
+{
+	blob_remove(t->s, "t", "b", false);
+	blob_store_free(t->s);
+	files_free(t->f);
+}
+
+static void blob_put(struct blob_test *t, uint32_t at, uint32_t n, bool durable)
+{
+	static uint8_t bytes[BLOB_MAX];
+	for (uint32_t i = 0; i < n; i++)
+		bytes[i] = (uint8_t)rng_u64(&t->rng);
+	assert_int_equal(blob_write(t->s, "t", "b", bytes, n, at, durable), 0);
+	memcpy(t->want + at, bytes, n);
+	t->size = at + n > t->size ? at + n : t->size;
+}
+
+/* 0: it is what it should be. P2PS_EIO: an error. Everything else fails. */
+static int blob_look(struct blob_test *t, uint32_t at, uint32_t n)
+{
+	struct slice out;
+	int err = blob_read(t->s, &pool, "t", "b", at, n, &out);
+	if (err == P2PS_EIO)
+		return err;
+	assert_int_equal(err, 0);
+	uint32_t should = at >= t->size ? 0 : t->size - at < n ? t->size - at : n;
+	assert_int_equal(out.len, should);
+	assert_true(should == 0 || memcmp(out.p, t->want + at, should) == 0);
+	slice_drop(&out);
+	return 0;
+}
+
+static void blobs_are_what_was_written(void **state)
+{
+	struct blob_test *t = malloc(sizeof *t);
+	const char *root = test_tmp();
+	for (unsigned round = 0; round < 6; round++) {
+		blob_make(t, root, round);
+		for (int i = 0; i < 30; i++) {
+			uint32_t at = (uint32_t)rng_below(&t->rng, BLOB_MAX), n = (uint32_t)rng_below(&t->rng, i % 3 ? 5000 : 150000);
+			if (rng_below(&t->rng, 3) == 0)
+				at = t->size < BLOB_MAX ? t->size : 0;
+			n = n < BLOB_MAX - at ? n : BLOB_MAX - at;
+			blob_put(t, at, n, rng_below(&t->rng, 8) == 0);
+			assert_int_equal(blob_look(t, 0, BLOB_MAX), 0);
+			assert_int_equal(blob_look(t, (uint32_t)rng_below(&t->rng, BLOB_MAX), (uint32_t)rng_below(&t->rng, 100000)), 0);
+		}
+		uint8_t h[32], want[32];
+		assert_int_equal(blob_hash(t->s, "t", "b", h), 0);
+		crypto_real.hash(want, t->want, t->size);
+		assert_memory_equal(h, want, 32);
+		blob_drop(t);
+	}
+	free(t);
+}
+
+static void flip(const char *path, uint64_t bit)
+{
+	int fd = open(path, O_RDWR);
+	uint8_t b;
+	assert_int_equal(pread(fd, &b, 1, (off_t)(bit / 8)), 1);
+	b ^= (uint8_t)(1u << bit % 8);
+	assert_int_equal(pwrite(fd, &b, 1, (off_t)(bit / 8)), 1);
+	close(fd);
+}
+
+static void flipped_bits_in_blobs_are_errors(void **state)
+{
+	struct blob_test *t = malloc(sizeof *t);
+	blob_make(t, test_tmp(), 1);
+	for (int i = 0; i < 7; i++) /* in several steps: sums change places */
+		blob_put(t, t->size, 30011, true);
+	unsigned errors = 0;
+	struct stat st;
+	assert_int_equal(stat(t->data, &st), 0);
+	for (int i = 0; i < 400; i++) {
+		uint64_t bit = rng_below(&t->rng, (uint64_t)st.st_size * 8);
+		flip(t->data, bit);
+		assert_int_equal(blob_look(t, (uint32_t)(bit / 8), 1), P2PS_EIO);
+		uint8_t h[32];
+		assert_int_equal(blob_hash(t->s, "t", "b", h), P2PS_EIO);
+		flip(t->data, bit);
+	}
+	assert_int_equal(stat(t->sum, &st), 0);
+	for (uint64_t bit = 0; bit < (uint64_t)st.st_size * 8; bit++) { /* in a sum that is not in use it does no harm */
+		flip(t->sum, bit);
+		errors += blob_look(t, 0, BLOB_MAX) != 0;
+		flip(t->sum, bit);
+	}
+	assert_true(errors >= 4 * 96);
+	assert_int_equal(truncate(t->data, 100), 0); /* nor may a file get shorter */
+	assert_int_equal(blob_look(t, 0, 200), P2PS_EIO);
+	blob_drop(t);
+	free(t);
+}
+
+/* An append that was not durable is cut anywhere: what was durable before is there, and one can go on. */
+static void torn_appends_to_blobs(void **state)
+{
+	struct blob_test *t = malloc(sizeof *t);
+	const char *root = test_tmp();
+	for (unsigned at = 0; at < 40; at += 3 - at % 2) {
+		blob_make(t, root, at);
+		blob_put(t, 0, 70000 + at, true);
+		uint32_t before = t->size;
+		blob_put(t, before, 1000, false);
+		int fd = open(t->data, O_RDWR);
+		assert_int_equal(ftruncate(fd, before + at * 25), 0);
+		if (at % 3 == 1) /* the file's size was written, its bytes were not */
+			assert_int_equal(ftruncate(fd, before + 1000), 0);
+		close(fd);
+		t->size = before;
+		memset(t->want + before, 0, BLOB_MAX - before);
+		assert_int_equal(blob_look(t, 0, BLOB_MAX), 0);
+		uint32_t from = at % 4 ? before : 140000; /* the torn block is not the last one any more */
+		blob_put(t, from, 50, true);
+		assert_int_equal(blob_look(t, 0, BLOB_MAX), 0);
+		blob_drop(t);
+	}
+	free(t);
+}
+
 static void many_segments(void **state)
 {
 	const char *root = test_tmp();
@@ -481,6 +626,8 @@ int main(void)
 		cmocka_unit_test(on_disk),
 		cmocka_unit_test(in_memory),
 		cmocka_unit_test(torn_tails_are_cut),
+		cmocka_unit_test(blobs_are_what_was_written),
+		cmocka_unit_test(flipped_bits_in_blobs_are_errors), cmocka_unit_test(torn_appends_to_blobs),
 		cmocka_unit_test(many_segments),
 		cmocka_unit_test(a_flipped_bit_in_a_value_is_found),
 		cmocka_unit_test(nothing_durable_is_lost),

@@ -249,7 +249,7 @@ static void die(struct run *r, unsigned i, enum world_death how, bool wipe)
 	if (wipe) {
 		world_wipe(r->w, i);
 		r->node[i].was_member = false;
-		r->node[i].kept_tag = 0;
+		r->node[i].kept_tag = r->node[i].kept_tried = 0;
 		id_draw(r, &r->faults, i);
 	}
 	run_restart_later(r, i, run_exponential(&r->faults, r->s->down_us));

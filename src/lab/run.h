@@ -39,7 +39,8 @@ struct run_node {
 	uint64_t control_from;  /* control frames when the idle phase began */
 	uint64_t kept_tag;      /* the file that was acknowledged last: its request; 0: none */
 	uint64_t kept_bytes, kept_us;
-	bool kept_touched;      /* somebody has tried to replace it since */
+	uint64_t kept_tries[8]; /* who tried to replace it since; a file of one of them may be there instead */
+	uint32_t kept_tried;
 	unsigned restarts;
 	uint64_t steady_us;     /* a member without interruption since; UINT64_MAX: it is not */
 };

@@ -96,6 +96,8 @@ static struct slice file_make(struct pool *p, uint64_t tag, uint32_t len)
 	return (struct slice){b, b->data + BUF_HEADROOM, len};
 }
 
+#define KEPT_TRIES (sizeof ((struct run_node *)NULL)->kept_tries / sizeof(uint64_t))
+
 static void request_put(struct run *r, unsigned node, enum request_kind kind, uint64_t arg, struct ledger_entry *e)
 {
 	struct arena a;
@@ -116,7 +118,7 @@ static void request_put(struct run *r, unsigned node, enum request_kind kind, ui
 		ev.request.body = file_make(world_pool(r->w), e->tag, e->bytes);
 	}
 	if (kind == REQUEST_KEEP)
-		r->node[node].kept_touched = true;
+		r->node[node].kept_tries[r->node[node].kept_tried++ % KEPT_TRIES] = e->tag;
 	world_inject(r->w, node, &ev);
 	slice_drop(&ev.request.body);
 	arena_free(&a);
@@ -335,6 +337,17 @@ static bool file_is(const struct value *bytes, uint64_t tag, uint64_t len)
 	return true;
 }
 
+/* The one that was acknowledged last, or whole one of those that were tried since. */
+static bool kept_right(struct run *r, const struct run_node *n, const struct value *bytes)
+{
+	if (n->kept_tried > KEPT_TRIES || file_is(bytes, n->kept_tag, n->kept_bytes))
+		return true;
+	for (uint32_t i = 0; i < n->kept_tried; i++)
+		if (file_is(bytes, n->kept_tries[i], ledger_get(&r->ledger, n->kept_tries[i])->bytes))
+			return true;
+	return false;
+}
+
 /* What was acknowledged is there, whatever crashed since. */
 static void file_answer(struct run *r, const struct ledger_entry *e, int err, const struct value *result)
 {
@@ -343,9 +356,9 @@ static void file_answer(struct run *r, const struct ledger_entry *e, int err, co
 		n->kept_tag = e->tag;
 		n->kept_bytes = e->bytes;
 		n->kept_us = world_now(r->w);
-		n->kept_touched = false;
-	} else if (e->user == REQUEST_KEPT && n->kept_tag && !n->kept_touched && e->asked_us >= n->kept_us && err != P2PS_EBUSY && err != P2PS_EIO && err != P2PS_ENOMEM &&
-		   err != P2PS_ECLOSED && err != P2PS_ENOT_MEMBER && !file_is(result ? value_get(result, "data_base64") : NULL, n->kept_tag, n->kept_bytes))
+		n->kept_tried = 0;
+	} else if (e->user == REQUEST_KEPT && n->kept_tag && e->asked_us >= n->kept_us && err != P2PS_EBUSY && err != P2PS_EIO && err != P2PS_ENOMEM &&
+		   err != P2PS_ECLOSED && err != P2PS_ENOT_MEMBER && !kept_right(r, n, result ? value_get(result, "data_base64") : NULL))
 		world_fail(r->w, "n%u: the file of #%" PRIu64 " was acknowledged, and is not there (%d)", e->node, n->kept_tag, err);
 	else if (e->user == REQUEST_ECHO && err == 0 && !file_is(value_get(result, "data_base64"), e->tag, e->bytes))
 		world_fail(r->w, "n%u: the echo of #%" PRIu64 " comes back as something else", e->node, e->tag);
@@ -362,7 +375,7 @@ static void request_answer(struct run *r, const struct ledger_entry *e, const st
 		file_answer(r, e, err, a->reply.result);
 	if (e->user == REQUEST_TRACE)
 		trace_answer(r, e, err, a->reply.result);
-	else if (e->user == REQUEST_KEPT && err == P2PS_ENOT_FOUND && (!r->node[e->node].kept_tag || r->node[e->node].kept_touched))
+	else if (e->user == REQUEST_KEPT && err == P2PS_ENOT_FOUND && !r->node[e->node].kept_tag)
 		return;
 	else if (err != 0 && (r->strict || !unlucky(err)))
 		world_fail(r->w, "n%u: the request %s ends with %d %s", e->node, requests[e->user].op, err, a->reply.text ? a->reply.text : "");

@@ -23,7 +23,7 @@
 #define HEAD 9u
 
 enum kind { KIND_CALL = 1, KIND_HERE, KIND_ECHO, KIND_BACK };
-enum tag { TAG_LOAD = 1, TAG_SAVE, TAG_WRITE, TAG_HASH, TAG_READ, TAG_ERASE };
+enum tag { TAG_LOAD = 1, TAG_SAVE, TAG_FIND, TAG_CLEAR, TAG_WRITE, TAG_HASH, TAG_POINT, TAG_WHERE, TAG_READ };
 
 struct answer {
 	uint64_t id;
@@ -42,10 +42,11 @@ struct open_request {
 struct state {
 	char status[STATUS_MAX + 1];
 	uint64_t nonce, malformed, kept_bytes;
-	int keep_err; /* the old file could not be removed */
 	struct open_request *open;
 	uint32_t open_count;
 	struct node_request *saving, *keeping, *reading; /* one at a time */
+	char kept[2], next[2];   /* names of blobs: where the file is as far as is known, and where the next one goes */
+	uint8_t hash[32], again; /* of the file being kept; how often a read was begun anew */
 };
 
 /* ---- messages ---- */
@@ -229,21 +230,21 @@ static void template_start(struct node *n, void *state)
 	node_service_io(n, TEMPLATE_NUMBER, &io);
 }
 
-static void finish_keep(struct node *n, struct state *st, const struct event *ev)
+/* ---- one file, replaced whole: a crash leaves the former one or the new one. There are two blobs, and a record that
+ * says which of them it is. The new one is written beside, then the record is turned over. */
+
+static void keep_end(struct node *n, struct state *st, int err)
 {
 	struct node_request *rq = st->keeping;
+	char hex[65];
 	st->keeping = NULL;
-	if (!rq)
-		return;
-	int err = st->keep_err ? st->keep_err : ev->io.err;
-	if (err || ev->io.data.len != 32) {
-		node_reply(n, rq, err ? err : P2PS_EIO, "the file could not be stored", NULL);
+	if (err) {
+		node_reply(n, rq, err, "the file could not be stored", NULL);
 		return;
 	}
-	char hex[65];
 	for (int i = 0; i < 32; i++) {
-		hex[2 * i] = "0123456789abcdef"[ev->io.data.p[i] >> 4];
-		hex[2 * i + 1] = "0123456789abcdef"[ev->io.data.p[i] & 15];
+		hex[2 * i] = "0123456789abcdef"[st->hash[i] >> 4];
+		hex[2 * i + 1] = "0123456789abcdef"[st->hash[i] & 15];
 	}
 	hex[64] = '\0';
 	struct arena *a = node_arena(n);
@@ -253,25 +254,99 @@ static void finish_keep(struct node *n, struct state *st, const struct event *ev
 	node_reply(n, rq, 0, NULL, v);
 }
 
-static void finish_read(struct node *n, struct state *st, const struct event *ev)
+static int keep_io(struct node *n, struct state *st, enum tag tag, enum io_kind kind)
+{
+	struct io_request io = {.tag = tag, .kind = kind, .durable = kind == IO_BLOB_WRITE, .name = st->next};
+	if (kind == IO_BLOB_WRITE) {
+		io.data = st->keeping->body;
+		io.data.buf = buf_ref(io.data.buf);
+	}
+	return node_service_io(n, TEMPLATE_NUMBER, &io);
+}
+
+static int where_io(struct node *n, struct state *st, enum tag tag)
+{
+	struct io_pair pair = {{NULL, (const uint8_t *)"kept", 4}, {NULL, (const uint8_t *)st->next, 1}};
+	struct io_request get = {.tag = tag, .kind = IO_KV_GET, .key = pair.key};
+	struct io_request put = {.tag = tag, .kind = IO_KV_WRITE, .durable = true, .pairs = &pair, .pair_count = 1};
+	return node_service_io(n, TEMPLATE_NUMBER, tag == TAG_POINT ? &put : &get);
+}
+
+static void learn_where(struct state *st, const struct event *ev)
+{
+	bool known = !ev->io.err && ev->io.data.len == 1 && (ev->io.data.p[0] == 'a' || ev->io.data.p[0] == 'b');
+	st->kept[0] = known ? (char)ev->io.data.p[0] : '\0';
+}
+
+/* What stands under the name that is to be written is what an earlier try left behind. */
+static void keep_step(struct node *n, struct state *st, enum tag done, const struct event *ev)
+{
+	int err = ev->io.err;
+	if (!st->keeping)
+		return;
+	if (err == P2PS_ENOT_FOUND && (done == TAG_FIND || done == TAG_CLEAR))
+		err = 0;
+	if (!err && done == TAG_FIND) {
+		learn_where(st, ev);
+		st->next[0] = st->kept[0] == 'a' ? 'b' : 'a';
+		err = keep_io(n, st, TAG_CLEAR, IO_BLOB_DELETE);
+	} else if (!err && done == TAG_CLEAR) {
+		err = keep_io(n, st, TAG_WRITE, IO_BLOB_WRITE);
+	} else if (!err && done == TAG_WRITE) {
+		err = keep_io(n, st, TAG_HASH, IO_BLOB_HASH);
+	} else if (!err && done == TAG_HASH) {
+		err = ev->io.data.len == sizeof st->hash ? 0 : P2PS_EIO;
+		if (!err) {
+			memcpy(st->hash, ev->io.data.p, sizeof st->hash);
+			err = where_io(n, st, TAG_POINT);
+		}
+	} else if (!err) {
+		struct io_request old = {.tag = 0, .kind = IO_BLOB_DELETE, .name = st->kept};
+		if (st->kept[0])
+			node_service_io(n, TEMPLATE_NUMBER, &old);
+		st->kept[0] = st->next[0];
+		keep_end(n, st, 0);
+		return;
+	}
+	if (err)
+		keep_end(n, st, err);
+}
+
+static void read_end(struct node *n, struct state *st, const struct event *ev, int err)
 {
 	struct node_request *rq = st->reading;
-	st->reading = NULL;
-	if (!rq)
-		return;
 	struct arena *a = node_arena(n);
-	struct value *v = ev->io.err ? NULL : value_record(a);
+	struct value *v = err ? NULL : value_record(a);
+	st->reading = NULL;
 	if (v) {
 		value_add_int(a, v, "bytes", ev->io.data.len);
 		value_add_bytes(a, v, "data_base64", ev->io.data.p, ev->io.data.len);
 	}
-	node_reply(n, rq, ev->io.err, ev->io.err ? "no file is kept here" : NULL, v);
+	node_reply(n, rq, err, err == P2PS_ENOT_FOUND ? "no file is kept here" : NULL, v);
+}
+
+static void read_step(struct node *n, struct state *st, enum tag done, const struct event *ev)
+{
+	int err = ev->io.err;
+	if (!st->reading)
+		return;
+	if (!err && done == TAG_WHERE) {
+		char name[2] = {(char)(ev->io.data.len == 1 ? ev->io.data.p[0] : 'a'), '\0'};
+		struct io_request io = {.tag = TAG_READ, .kind = IO_BLOB_READ, .name = name, .limit = FILE_MAX};
+		err = node_service_io(n, TEMPLATE_NUMBER, &io);
+		if (!err)
+			return;
+	} else if (err == P2PS_ENOT_FOUND && done == TAG_READ && st->again++ < 3) { /* it was replaced meanwhile */
+		err = where_io(n, st, TAG_WHERE);
+		if (!err)
+			return;
+	}
+	read_end(n, st, ev, err);
 }
 
 static void template_io_done(struct node *n, void *state, uint64_t tag, const struct event *ev)
 {
 	struct state *st = state;
-	struct io_request hash = {.tag = TAG_HASH, .kind = IO_BLOB_HASH, .name = "kept"};
 	switch (tag) {
 	case TAG_LOAD:
 		if (!ev->io.err && ev->io.data.len <= STATUS_MAX) {
@@ -284,18 +359,16 @@ static void template_io_done(struct node *n, void *state, uint64_t tag, const st
 			node_reply(n, st->saving, ev->io.err, ev->io.err ? "the record could not be stored" : NULL, NULL);
 		st->saving = NULL;
 		break;
-	case TAG_ERASE:
-		st->keep_err = ev->io.err == P2PS_ENOT_FOUND ? 0 : ev->io.err;
-		break;
+	case TAG_FIND:
+	case TAG_CLEAR:
 	case TAG_WRITE:
-		if (ev->io.err || st->keep_err || node_service_io(n, TEMPLATE_NUMBER, &hash) != 0)
-			finish_keep(n, st, ev);
-		break;
 	case TAG_HASH:
-		finish_keep(n, st, ev);
+	case TAG_POINT:
+		keep_step(n, st, (enum tag)tag, ev);
 		break;
+	case TAG_WHERE:
 	case TAG_READ:
-		finish_read(n, st, ev);
+		read_step(n, st, (enum tag)tag, ev);
 		break;
 	}
 }
@@ -379,33 +452,25 @@ static void run_keep(struct node *n, struct node_request *rq, const struct value
 		node_reply(n, rq, st->keeping ? P2PS_EBUSY : P2PS_ETOO_LARGE, NULL, NULL);
 		return;
 	}
-	/* Requests on one blob keep their order: the old one is gone when the new one is written. */
-	struct io_request old = {.tag = TAG_ERASE, .kind = IO_BLOB_DELETE, .name = "kept"};
-	struct io_request io = {.tag = TAG_WRITE, .kind = IO_BLOB_WRITE, .durable = true, .name = "kept", .data = rq->body};
-	int err = node_service_io(n, TEMPLATE_NUMBER, &old);
+	int err = where_io(n, st, TAG_FIND);
 	if (err) {
 		node_reply(n, rq, err, NULL, NULL);
 		return;
 	}
-	io.data.buf = buf_ref(rq->body.buf);
 	st->keeping = rq;
 	st->kept_bytes = rq->body.len;
-	err = node_service_io(n, TEMPLATE_NUMBER, &io);
-	if (err) {
-		st->keeping = NULL;
-		node_reply(n, rq, err, NULL, NULL);
-	}
 }
 
 static void run_kept(struct node *n, struct node_request *rq, const struct value *args)
 {
 	struct state *st = node_service(n, TEMPLATE_NUMBER);
-	struct io_request io = {.tag = TAG_READ, .kind = IO_BLOB_READ, .name = "kept", .limit = FILE_MAX};
-	int err = st->reading ? P2PS_EBUSY : node_service_io(n, TEMPLATE_NUMBER, &io);
-	if (err)
+	int err = st->reading ? P2PS_EBUSY : where_io(n, st, TAG_WHERE);
+	if (err) {
 		node_reply(n, rq, err, NULL, NULL);
-	else
-		st->reading = rq;
+		return;
+	}
+	st->reading = rq;
+	st->again = 0;
 }
 
 static const struct op_arg none_args[] = {{NULL}};

@@ -139,6 +139,40 @@ static void a_kept_file_is_hashed_and_read_back(void **state)
 	assert_non_null(strstr(answer, "bytes=3 sha256='"));
 	ask(2, "kept", NULL, 0, NULL);
 	assert_string_equal(answer, "bytes=3 data_base64='abc' ");
+	for (int i = 0; i < 5; i++) { /* each time the other of the two blobs */
+		char body[16];
+		snprintf(body, sizeof body, "%.*s", i + 1, "fghij");
+		ask(2, "keep", NULL, 0, body);
+		assert_int_equal(answer_err, 0);
+		ask(2, "kept", NULL, 0, NULL);
+		assert_non_null(strstr(answer, body));
+	}
+}
+
+/* Power fails at every moment of a replacement: the former file is there, or the new one. */
+static void a_replacement_is_whole_or_not_at_all(void **state)
+{
+	unsigned former = 0;
+	for (unsigned at = 0; at < 60; at++) {
+		struct event ev = {.type = EVENT_REQUEST};
+		ask(2, "keep", NULL, 0, "the former one");
+		assert_int_equal(answer_err, 0);
+		ev.request.tag = 78;
+		ev.request.op = op_find("template", "keep");
+		ev.request.body = slice_copy(&pool, "the new", 7);
+		assert_true(world_inject(w, 2, &ev));
+		slice_drop(&ev.request.body);
+		world_run_until(w, world_now(w) + 100 * at);
+		world_crash(w, 2, DEATH_SILENT);
+		start(2, 99, false);
+		world_run_until(w, world_now(w) + 20 * WORLD_SECOND);
+		ask(2, "kept", NULL, 0, NULL);
+		assert_int_equal(answer_err, 0);
+		bool old = strcmp(answer, "bytes=14 data_base64='the former one' ") == 0;
+		assert_true(old || strcmp(answer, "bytes=7 data_base64='the new' ") == 0);
+		former += old;
+	}
+	assert_true(former > 5 && former < 60);
 }
 
 static void too_much_is_refused(void **state)
@@ -156,6 +190,7 @@ int main(void)
 		cmocka_unit_test(status_lines_are_known_to_all_and_survive_a_restart),
 		cmocka_unit_test(an_echo_comes_back_and_a_stranger_does_not),
 		cmocka_unit_test(a_kept_file_is_hashed_and_read_back),
+		cmocka_unit_test(a_replacement_is_whole_or_not_at_all),
 		cmocka_unit_test(too_much_is_refused),
 	};
 	build(NULL);
