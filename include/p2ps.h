@@ -138,8 +138,9 @@ P2PS_API void p2ps_config_free(p2ps_config **config);
  *
  *   the network, looked at by p2ps_create only
  *	network.name        1 to 63 bytes, default "p2ps"
- *	network.open        yes or no: anybody may join. Default no; but private networks come with the next release, and
- *	                    until then p2ps_create asks for an explicit yes (P2PS_EUNSUPPORTED)
+ *	network.open        yes or no: anybody may join. Default no: a private network, into which one needs an invitation
+ *	                    (p2ps_invite)
+ *	network.passphrase  seals the root key of a new private network on disk; in p2ps_up: unseals it for this run
  *	network.ids         derived (from the device key: nobody can choose a place next to a key; default) or chosen (members
  *	                    may ask for an id: for teaching and tests; implied by node.id)
  *	network.bits        4 to 64, default 64: the ring has 2^bits points
@@ -208,11 +209,14 @@ P2PS_API int p2ps_config_limit(p2ps_config *config, const char *name, uint64_t v
 
 /* Makes a network and starts its first node, which is a member when this returns or a moment later
  * (p2ps_wait_joined). P2PS_EPORT_TAKEN, P2PS_EDIR_BUSY, P2PS_EEXISTS (the directory has a network already),
- * P2PS_EINVAL, P2PS_EUNSUPPORTED (network.open), P2PS_EIO, P2PS_ENOMEM. End it with p2ps_close. */
+ * P2PS_EINVAL, P2PS_EIO, P2PS_ENOMEM. End it with p2ps_close. */
 P2PS_API int p2ps_create(const p2ps_config *config, p2ps_node **node);
 
-/* Starts a node that joins a network through a member: "host:port[#fingerprint]", several separated by blanks are tried
- * in turn. Returns at once: p2ps_wait_joined, or the event "connected" or "stopped", tells the outcome. Errors as above. */
+/* Starts a node that joins a network: with an invitation ("p2ps1_..."), or, an open one, through a member:
+ * "host:port[#fingerprint]", several separated by blanks are tried in turn; behind an invitation they take the place of
+ * the access points in it. The directory then holds the certificate, and p2ps_up needs no invitation. Further reasons not
+ * to become a member: P2PS_ENOT_INVITED, P2PS_EEXPIRED, P2PS_EUSED_UP, P2PS_EOTHER_NETWORK, P2PS_EREVOKED, P2PS_EUNTRUSTED
+ * and P2PS_ENO_ISSUER (try again later). Returns at once: p2ps_wait_joined, or the event "connected" or "stopped", tells the outcome. Errors as above. */
 P2PS_API int p2ps_join(const p2ps_config *config, const char *access_points, p2ps_node **node);
 
 /* Starts the node of node.dir again, in the network and with the id it had. P2PS_ENOT_FOUND or P2PS_ENOT_MEMBER when there is
@@ -328,6 +332,23 @@ P2PS_API int p2ps_flush_wait(p2ps_node *node, int timeout_ms);
 P2PS_API int p2ps_wait_room(p2ps_node *node, int timeout_ms);
 
 /* ---------------------------------------------------------------------------------------------------------------
+ * Members of a private network. Each ends as an operation; op must not be NULL. P2PS_EPERM: this node is no issuer.
+ * ------------------------------------------------------------------------------------------------------------- */
+
+/* An invitation: one line of text for whoever shall join, the member "invitation" of p2ps_op_value. It holds for
+ * `expires_s` seconds (at most 7 days; 0: 7 days) and for `uses` devices (1 to 10000; 0: 1); `admin`: who joins with it
+ * may invite and revoke others, too. zone may be NULL. */
+P2PS_API int p2ps_invite(p2ps_node *node, unsigned expires_s, unsigned uses, int admin, const char *zone, p2ps_op **op);
+
+/* A list with a record for each member that is there, with what its certificate says, then one for each revocation: as
+ * `p2ps members` shows them. */
+P2PS_API int p2ps_members(p2ps_node *node, p2ps_op **op);
+
+/* Revokes a membership; every member cuts its links to it. why: 1 to 200 bytes, for everybody to read. An issuer is revoked
+ * by the root key, or when a second issuer says so, too; `certified`: with those that it certified. P2PS_ENO_NODE. */
+P2PS_API int p2ps_revoke(p2ps_node *node, uint64_t id, const char *why, int certified, p2ps_op **op);
+
+/* ---------------------------------------------------------------------------------------------------------------
  * Asking the network. Each ends as an operation; op must not be NULL.
  * ------------------------------------------------------------------------------------------------------------- */
 
@@ -413,7 +434,7 @@ enum p2ps_kind {
 };
 
 P2PS_API uint64_t p2ps_message_src(const p2ps_message *message);
-P2PS_API uint64_t p2ps_message_dst(const p2ps_message *message); /* the node it was delivered to: this one */
+P2PS_API uint64_t p2ps_message_dst(const p2ps_message *message); /* the node or the key it was sent to; this node's id else */
 P2PS_API enum p2ps_kind p2ps_message_kind(const p2ps_message *message);
 /* 1 when it came because this node is responsible for a key, which `key` gets (may be NULL); else 0. */
 P2PS_API int p2ps_message_responsible(const p2ps_message *message, uint64_t *key);

@@ -110,11 +110,8 @@ static int finish_stream(const struct cmd_line *line, const struct client_reply 
 	if (r->dropped)
 		fprintf(stderr, "p2ps: %lu earlier item%s not kept any more\n", r->dropped, r->dropped == 1 ? " is" : "s are");
 	const json_t *count = json_object_get(line->args, "count");
-	if (count && (json_int_t)r->lines < json_integer_value(count)) {
-		char text[120];
-		snprintf(text, sizeof text, "%lu of %" JSON_INTEGER_FORMAT " came before the time was over", r->lines, json_integer_value(count));
-		return cmd_fail(line, P2PS_ETIMEOUT, text);
-	}
+	if (count && (json_int_t)r->lines < json_integer_value(count))
+		return cmd_fail(line, P2PS_ETIMEOUT, NULL);
 	return 0;
 }
 
@@ -126,8 +123,11 @@ static int finish_reply(const struct cmd_line *line, struct client_reply *r)
 				    json_string_value(json_object_get(error, "text")));
 		return code;
 	}
+	const char *bare = line->op->flags & OP_LINE ? json_string_value(json_object_iter_value(json_object_iter(r->json))) : NULL;
 	if (line->json)
 		print_json(r->json);
+	else if (bare)
+		printf("%s\n", bare);
 	else
 		show_value(r->json);
 	return line->op->flags & OP_OUTCOME ? outcome_exit(r->json) : 0;
@@ -200,11 +200,23 @@ static int run_version(const struct cmd_line *line)
 	return 0;
 }
 
+/* The daemon may stand elsewhere: it is told where a file is from the root down. */
+static void absolute_path(const struct cmd_line *line, const char *name)
+{
+	const char *path = json_string_value(json_object_get(line->args, name));
+	char here[4096], whole[8200];
+	if (!path || path[0] == '/' || !getcwd(here, sizeof here))
+		return;
+	snprintf(whole, sizeof whole, "%s/%s", here, path);
+	json_object_set_new(line->args, name, json_string(whole));
+}
+
 static int run(struct cmd_line *line)
 {
 	struct arena a;
 	struct value *checked;
 	arena_init(&a, 4u << 20);
+	absolute_path(line, "passphrase_file");
 	int err = op_args_from_json(line->op, line->args, &a, &checked, line->error);
 	arena_free(&a);
 	if (err)

@@ -182,7 +182,7 @@ static void test_stranger(void **state)
 	dial(&w, 2, "a:1", NULL, 1);
 	settle(&w);
 	expect("C dials a:1\nC -> A HELLO\nA -> C BYE ENOT_INVITED\nA closes C\nC closes A\n"
-	       "C: dial 1 failed, ENOT_INVITED: the network is private, and no membership was shown\n");
+	       "C: dial 1 failed, ENOT_INVITED: the network is private: an invitation is needed\n");
 	assert_int_equal(nonces, 0);
 	done();
 }

@@ -238,7 +238,7 @@ static struct verdict refuse(int err, const char *text) { return (struct verdict
 
 int chain_judge(const struct judge *j, const struct slice *chain, unsigned len, struct member_cert *cert, const char **why)
 {
-	*why = "the network is private, and no membership was shown";
+	*why = "the network is private: an invitation is needed";
 	if (!len)
 		return P2PS_ENOT_INVITED;
 	for (unsigned i = len - 1; i > 0; i--) /* from the root key down: each is signed by one that is known then */

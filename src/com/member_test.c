@@ -231,7 +231,7 @@ static void test_times(void **state)
 	struct member_line l = line_of(A);
 	const char *why;
 	assert_int_equal(roll_judge_invitation(r, &l.inv, T0, &why), 0);
-	assert_int_equal(roll_judge_invitation(r, &l.inv, T0 + 3600 + MEMBER_GRACE_S + 1, &why), P2PS_EEXPIRED);
+	assert_int_equal(roll_judge_invitation(r, &l.inv, T0 + 3601, &why), P2PS_EEXPIRED);
 	memcpy(l.inv.issuer, key[D], 32);
 	assert_int_equal(roll_judge_invitation(r, &l.inv, T0, &why), P2PS_EUNTRUSTED);
 	roll_free(r);

@@ -302,7 +302,7 @@ int roll_judge_invitation(const struct roll *r, const struct member_invitation *
 	if (!roll_issuer(r, i->issuer, i->not_before) || roll_revoked(r, i->issuer))
 		return P2PS_EREVOKED;
 	*why = "the invitation has expired: ask for a new one";
-	if (now_s > i->not_after + MEMBER_GRACE_S)
+	if (now_s > i->not_after) /* no grace here: who made it said how long */
 		return P2PS_EEXPIRED;
 	*why = "the invitation is not valid yet: the clocks differ";
 	if (i->not_before > now_s + MEMBER_GRACE_S)

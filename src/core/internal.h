@@ -13,6 +13,7 @@ struct route;
 struct flow;
 struct cast;
 struct records;
+struct trust;
 
 struct node {
 	struct node_config cfg;
@@ -43,6 +44,7 @@ struct node {
 	struct node_request *requests;
 	struct merge *merge;    /* merge.c: other rings of this network */
 	struct node_life *life; /* node.c: start, join, stop */
+	struct trust *trust;    /* trust.c: membership */
 	struct node_services *services; /* services.c */
 	struct records *records;
 	uint64_t io_number;

@@ -73,6 +73,9 @@ void life_step_end(struct node *n);
 void life_timer(struct node *n);
 uint64_t life_deadline(const struct node *n);
 const char *life_state(const struct node *n); /* "starting", "joining", "member", "leaving", "stopped" */
+/* trust.c: what the disk knew of our membership of a private network; and the end of it. */
+void life_membership(struct node *n, int err);
+void life_revoked(struct node *n, const char *text);
 /* The network is known now: its ring and table come to be. 0 or why not. */
 int life_network(struct node *n);
 #endif

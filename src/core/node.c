@@ -9,6 +9,7 @@
 #include "core/merge.h"
 #include "core/ring_wire.h"
 #include "core/route.h"
+#include "core/trust.h"
 #include "p2ps.h"
 
 /* ---- frames ---- */
@@ -33,6 +34,7 @@ static const struct node_frame {
 	{FRAME_CAST_ACK,     true,  cast_frame},
 	{FRAME_SERVICE,      false, node_service_frame},
 	{FRAME_RECORD,       false, records_frame},
+	{FRAME_MEMBER,       true,  trust_frame},
 };
 
 static void node_on_frame(void *ctx, struct peer *p, const struct frame *f)
@@ -77,6 +79,7 @@ static void node_on_peer_up(void *ctx, struct peer *p)
 	cast_peer_up(n, p);
 	services_peer(n, p, true);
 	records_peer(n, p->c.id, true);
+	trust_peer_up(n, p);
 	merge_peer(n, p, true, 0);
 	life_peer(n, p, true);
 }
@@ -190,7 +193,9 @@ static bool node_modules(struct node *n)
 				.limits = n->limits, .network = n->have_net ? &n->net : NULL, .incarnation = cfg->incarnation,
 				.zone = cfg->zone ? cfg->zone : ""};
 	memcpy(cc.key, cfg->device_public, sizeof cc.key);
-	if (!(n->com = com_new(&cc)) || !life_new(n) || !merge_new(n) || !records_new(n) || !route_new(n) || !(n->flow = flow_new(n)) || !(n->cast = cast_new(n)))
+	cc.secret = n->cfg.device_secret;
+	trust_hooks(n, &cc.hooks);
+	if (!(n->com = com_new(&cc)) || !trust_new(n) || (cfg->invitation && com_set_invitation(n->com, cfg->invitation)) || !life_new(n) || !merge_new(n) || !records_new(n) || !route_new(n) || !(n->flow = flow_new(n)) || !(n->cast = cast_new(n)))
 		return false;
 	com_set_self(n->com, cfg->id, cfg->advertise ? cfg->advertise : "");
 	return !n->have_net || life_network(n) == 0;
@@ -206,18 +211,20 @@ struct node *node_new(const struct node_config *cfg)
 	n->crypto = cfg->crypto ? cfg->crypto : &crypto_real;
 	n->cfg.zone = pool_strdup(n->pool, cfg->zone ? cfg->zone : "");
 	n->cfg.advertise = pool_strdup(n->pool, cfg->advertise ? cfg->advertise : "");
+	n->cfg.shown = pool_strdup(n->pool, cfg->shown ? cfg->shown : cfg->advertise ? cfg->advertise : "");
 	rng_init(&n->rng, cfg->rng_seed);
 	if (!(n->limits = cfg->limits) && (n->limits = n->own_limits = pool_alloc(n->pool, sizeof *n->limits)))
 		limits_init(n->limits);
 	/* Not all say so when they were refused memory; half a node is none. */
 	unsigned long refused = atomic_load(&n->pool->refused);
-	if (!n->cfg.zone || !n->cfg.advertise || !n->limits || (cfg->found && !cfg->network_document.len) || !node_modules(n) ||
-	    atomic_load(&n->pool->refused) != refused) {
+	if (!n->cfg.zone || !n->cfg.advertise || !n->cfg.shown || !n->limits || (cfg->found && !cfg->network_document.len) ||
+	    !node_modules(n) || atomic_load(&n->pool->refused) != refused) {
 		node_free(n);
 		return NULL;
 	}
 	n->cfg.network_document = (struct slice){0};
 	n->cfg.join = NULL; /* life has its own copy */
+	n->cfg.invitation = NULL;
 	return n;
 }
 
@@ -247,12 +254,14 @@ void node_free(struct node *n)
 		ring_free(n->ring);
 	life_free(n);
 	merge_free(n);
+	trust_free(n);
 	if (n->com)
 		com_free(n->com);
 	network_clear(&n->net);
 	pool_strfree(p, (char *)n->cfg.zone);
 	pool_strfree(p, (char *)n->cfg.advertise);
 	pool_free(p, n->own_limits, sizeof *n->own_limits);
+	pool_strfree(p, (char *)n->cfg.shown);
 	pool_free(p, n, sizeof *n);
 }
 
@@ -342,6 +351,8 @@ static void node_timer(struct node *n)
 		return;
 	if (merge_deadline(n) <= now)
 		merge_timer(n);
+	if (trust_deadline(n) <= now)
+		trust_timer(n);
 	if (route_deadline(n) <= now)
 		route_timer(n);
 	if (flow_deadline(n) <= now)
@@ -444,6 +455,7 @@ void node_step(struct node *n, const struct event *ev, struct outbox *out)
 		node_on_self(n);
 	life_step_end(n);
 	records_step_end(n);
+	trust_step_end(n);
 	if (n->stopped)
 		node_last_word(n);
 }
@@ -464,6 +476,7 @@ uint64_t node_deadline(const struct node *n)
 	if (n->ring) {
 		SOONER(ring_deadline(n->ring));
 		SOONER(merge_deadline(n));
+		SOONER(trust_deadline(n));
 		SOONER(route_deadline(n));
 		SOONER(flow_deadline(n));
 		SOONER(cast_deadline(n));

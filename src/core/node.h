@@ -14,6 +14,7 @@
 #include "core/ring.h"
 
 struct service;
+struct member_line;
 
 #define NODE_MESSAGE_MAX (1u << 20) /* bytes of one message of the program */
 
@@ -31,6 +32,12 @@ struct node_config {
 	struct slice network_document;  /* known network (create and up); empty for a first join */
 	bool found;                     /* first node of the network: start a ring of one */
 	const char *const *join;        /* access points to try "host:port[#fingerprint]", ends with NULL; may be NULL */
+	/* A private network: founded with its root key's secret (64 bytes; also in one that is known: the node may then act for
+	 * it), joined with an invitation. Copied. */
+	const uint8_t *root_secret;
+	bool root_once;                 /* forget it when the network is founded: it is kept sealed elsewhere */
+	const struct member_line *invitation;
+	const char *shown;              /* access points to put into invitations; NULL: `advertise` */
 	uint64_t join_timeout_us;       /* 0 = 30 s */
 	uint64_t lease_us;              /* 0 = the network's. Another one is for laboratories, the same in every node */
 	uint32_t stream_messages;       /* capacity of the program's message stream; refuse above */
@@ -51,6 +58,9 @@ uint64_t node_id(const struct node *n);
 const struct ring *node_ring(const struct node *n);
 const struct com *node_com(const struct node *n);
 const struct network *node_network(const struct node *n); /* NULL until known */
+
+/* No operation of the tables: its body is the root key's secret (64 bytes). The node, a member, becomes an issuer by it. */
+extern const struct op node_use_root_op;
 
 /* ---- for operations' handlers and services ---- */
 struct node_request {

@@ -20,6 +20,7 @@
 #include "core/life.h"
 #include "core/merge.h"
 #include "core/route.h"
+#include "core/trust.h"
 #include "p2ps.h"
 
 static const char members_key[] = "members";
@@ -195,31 +196,14 @@ static bool life_self(struct node *n)
 	return !err;
 }
 
-static void life_add_id(struct node *n, struct value *v, const char *name, uint64_t id)
-{
-	if (id)
-		value_add_id(n->out->arena, v, name, id);
-	else
-		value_add_text(n->out->arena, v, name, NULL); /* nobody */
-}
-
-static struct value *life_record(struct node *n, uint64_t id)
-{
-	struct value *v = value_record(n->out->arena);
-	life_add_id(n, v, "id", id);
-	return v;
-}
-
-static void life_tell_connected(struct node *n)
-{
-	struct value *v = life_record(n, node_id(n));
-	value_add_text(n->out->arena, v, "network", n->net.name);
-	life_add_id(n, v, "via", n->life->via);
-	node_emit(n, "connected", v);
-}
-
 static void life_found(struct node *n)
 {
+	const char *why;
+	int err = trust_found(n, &why);
+	if (err) {
+		life_over(n, err, why);
+		return;
+	}
 	if (!life_self(n))
 		return;
 	n->life->phase = LIFE_IN;
@@ -228,7 +212,6 @@ static void life_found(struct node *n)
 	com_set_member(n->com, true);
 	ring_create(n->ring);
 	records_start(n);
-	life_tell_connected(n);
 	if (!services_start(n))
 		life_over(n, P2PS_ENOMEM, "no memory for the services");
 	n->life->changed = true;
@@ -238,7 +221,8 @@ static void life_found(struct node *n)
 
 static bool life_fatal(int err)
 {
-	return err == P2PS_EFINGERPRINT || err == P2PS_EOTHER_NETWORK || err == P2PS_EVERSION || err == P2PS_EID_TAKEN ||
+	return err == P2PS_ENOT_INVITED || err == P2PS_EEXPIRED || err == P2PS_EUSED_UP || err == P2PS_EREVOKED || err == P2PS_EUNTRUSTED ||
+	       err == P2PS_EFINGERPRINT || err == P2PS_EOTHER_NETWORK || err == P2PS_EVERSION || err == P2PS_EID_TAKEN ||
 	       err == P2PS_ENET_FULL || err == P2PS_EINVAL;
 }
 
@@ -444,6 +428,10 @@ static void life_dialling_timer(struct node *n)
 		return;
 	}
 	uint64_t started = l->deadline - life_patience(n);
+	if (!given && l->rounds && !l->open && l->err == P2PS_EREVOKED) {
+		life_over(n, l->err, l->text);
+		return;
+	}
 	if (!given && l->rounds && n->now_us >= started + LIFE_ALONE_US && (!life_yields(n) || n->now_us >= l->deadline)) {
 		outbox_log(n->out, LOG_WARN, "nobody of the %u members remembered answers: founding the ring again",
 			   l->candidates_len);
@@ -484,13 +472,34 @@ void life_start(struct node *n)
 	if (n->cfg.found) {
 		life_found(n);
 	} else if (n->have_net) {
-		life_load(n);
+		l->phase = LIFE_LOADING;
+		if (!trust_load(n))
+			life_load(n);
 	} else if (!l->candidates_len) {
 		life_over(n, P2PS_EINVAL, "neither a network nor an access point to join through was given");
 	} else {
 		l->phase = LIFE_DIALLING;
 		life_round(n);
 	}
+}
+
+void life_membership(struct node *n, int err)
+{
+	struct node_life *l = n->life;
+	if (l->phase != LIFE_LOADING)
+		return;
+	if (err == P2PS_ENOT_MEMBER)
+		life_over(n, err, "the directory has no certificate for its network: a new invitation is needed");
+	else if (err)
+		l->next_at = n->now_us + rng_jitter(&n->rng, LIFE_ROUND_US);
+	else
+		life_load(n);
+}
+
+void life_revoked(struct node *n, const char *text)
+{
+	if (n->life->phase != LIFE_OVER)
+		life_over(n, P2PS_EREVOKED, text);
 }
 
 static void life_loaded(struct node *n, const struct event *ev)
@@ -609,6 +618,21 @@ static void life_remember(struct node *n)
 
 /* ---- what is told ---- */
 
+static void life_add_id(struct node *n, struct value *v, const char *name, uint64_t id)
+{
+	if (id)
+		value_add_id(n->out->arena, v, name, id);
+	else
+		value_add_text(n->out->arena, v, name, NULL); /* nobody */
+}
+
+static struct value *life_record(struct node *n, uint64_t id)
+{
+	struct value *v = value_record(n->out->arena);
+	life_add_id(n, v, "id", id);
+	return v;
+}
+
 static void life_tell_range(struct node *n, const char *name)
 {
 	struct node_life *l = n->life;
@@ -681,7 +705,10 @@ static void life_joined(struct node *n)
 	l->unserved_at = n->now_us;
 	l->remember_at = n->now_us; /* soon: it may crash */
 	com_set_member(n->com, true);
-	life_tell_connected(n);
+	struct value *v = life_record(n, node_id(n));
+	value_add_text(n->out->arena, v, "network", n->net.name);
+	life_add_id(n, v, "via", l->via);
+	node_emit(n, "connected", v);
 	records_start(n);
 	if (!services_start(n))
 		life_over(n, P2PS_ENOMEM, "no memory for the services");
@@ -839,8 +866,10 @@ void life_stop(struct node *n, bool leave)
 	if (l->phase == LIFE_OVER)
 		return;
 	l->leave |= leave;
-	if (l->leave)
+	if (l->leave) {
 		life_write(n, (struct slice){0});
+		trust_forget(n);
+	}
 	else if (l->phase == LIFE_IN)
 		life_remember(n);
 	if (l->phase == LIFE_STOPPING)
@@ -885,7 +914,8 @@ void life_timer(struct node *n)
 			life_over(n, P2PS_EIO, "the members met cannot be read from the disk");
 		} else if (n->now_us >= l->next_at) {
 			l->next_at = UINT64_MAX;
-			life_load(n);
+			if (!trust_load(n))
+				life_load(n);
 		}
 		break;
 	case LIFE_STOPPING:

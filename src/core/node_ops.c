@@ -31,7 +31,8 @@
 
 static const struct op_arg create_args[] = {
 	{"network", ARG_TEXT, .meta = "NAME", .fallback = "p2ps", .help = "name of the network, 1 to 63 bytes"},
-	{"open", ARG_BOOL, .help = "anybody may join; links are encrypted all the same"},
+	{"open", ARG_BOOL, .help = "anybody may join, without an invitation; links are encrypted all the same"},
+	{"passphrase-file", ARG_TEXT, .meta = "FILE", .help = "seal the root key with the passphrase in this file's first line"},
 	{"ids", ARG_TEXT, .meta = "derived|chosen",
 	 .help = "ids are derived from device keys (default), or members may choose them (for teaching and tests)"},
 	ARG_OWN_ID("id of this node; --ids is chosen then"),
@@ -48,8 +49,8 @@ static const struct op_arg create_args[] = {
 	END,
 };
 static const struct op_arg join_args[] = {
-	{"access-point", ARG_TEXT, .required = true, .positional = true, .repeated = true, .meta = "ADDR:PORT[#FINGERPRINT]",
-	 .help = "access point of any member, IPv4, [IPv6] or a DNS name; several are tried in turn"},
+	{"access-point", ARG_TEXT, .required = true, .positional = true, .repeated = true, .meta = "INVITATION|ADDR:PORT[#FINGERPRINT]",
+	 .help = "the invitation (p2ps invite) into a private network; or an access point of any member of an open one, IPv4, [IPv6] or a DNS name; several are tried in turn. After an invitation they take the place of those in it"},
 	ARG_OWN_ID("wanted id, in a network of chosen ids"),
 	ARG_LISTEN,
 	ARG_ADVERTISE,
@@ -58,8 +59,33 @@ static const struct op_arg join_args[] = {
 	ARG_FOREGROUND,
 	END,
 };
-static const struct op_arg up_args[] = {ARG_LISTEN, ARG_ADVERTISE, ARG_LIMIT, ARG_FOREGROUND, END};
+static const struct op_arg up_args[] = {
+	{"passphrase-file", ARG_TEXT, .meta = "FILE", .help = "unseal the root key for this run with the passphrase in this file's first line"},
+	ARG_LISTEN, ARG_ADVERTISE, ARG_LIMIT, ARG_FOREGROUND, END};
+static const struct op_arg export_args[] = {
+	{"passphrase-file", ARG_TEXT, .meta = "FILE", .help = "seal it with the passphrase in this file's first line (needed unless it is sealed already)"},
+	END,
+};
+static const struct op_arg import_args[] = {
+	{"root", ARG_TEXT, .required = true, .positional = true, .meta = "LINE", .help = "what export-root printed"},
+	{"passphrase-file", ARG_TEXT, .meta = "FILE", .help = "the passphrase that it is sealed with, in this file's first line"},
+	END,
+};
 static const struct op_arg no_args[] = {END};
+static const struct op_arg invite_args[] = {
+	{"expires", ARG_TEXT, .meta = "TIME", .fallback = "7d", .help = "how long it can be used: 90s, 30m, 12h, 7d; 7d at most"},
+	{"uses", ARG_INT, .meta = "N", .fallback = "1", .min = 1, .max = 10000, .help = "how many devices may join with it"},
+	{"role", ARG_TEXT, .meta = "member|admin", .fallback = "member", .help = "admin: may invite, certify and revoke others"},
+	ARG_ZONE,
+	END,
+};
+static const struct op_arg revoke_args[] = {
+	{"id", ARG_ID, .required = true, .positional = true, .meta = "ID", .min = 1, .help = "the member"},
+	{"why", ARG_TEXT, .required = true, .meta = "TEXT", .help = "the reason, 1 to 200 bytes: everybody can read it"},
+	{"certified", ARG_TEXT, .meta = "keep|revoke", .fallback = "keep", .help = "of an issuer: whether what it certified until now stays"},
+	{"key", ARG_TEXT, .meta = "HEX", .help = "the member's device key, when nobody here knows it"},
+	END,
+};
 static const struct op_arg send_args[] = {
 	{"to", ARG_ID, .meta = "ID", .help = "to exactly this node"},
 	{"key", ARG_ID, .meta = "K", .help = "to the node responsible for this key"},
@@ -122,12 +148,12 @@ const struct op node_ops[] = {
 	{"node", "create", OP_WRITES | OP_OFFLINE, create_args,
 	 "id, network, access_point, fingerprint, pid",
 	 "EINVAL,EPERM,EIO,EDIR_BUSY,EEXISTS,EPORT_TAKEN,EUNSUPPORTED", "admin", "0.1",
-	 "Make a network and start its first node.",
-	 "p2ps create --open --network demo", NULL},
+	 "Make a network, private unless it is said to be open, and start its first node.",
+	 "p2ps create --network demo", NULL},
 	{"node", "join", OP_WRITES | OP_OFFLINE, join_args,
 	 "id, network, access_point, fingerprint, pid",
-	 "EINVAL,EDIR_BUSY,EEXISTS,EPORT_TAKEN,EUNREACHABLE,EFINGERPRINT,EID_TAKEN,ENET_FULL,EOTHER_NETWORK,ETIMEOUT,EVERSION", "admin", "0.1",
-	 "Join a network through any of its members.",
+	 "EINVAL,EDIR_BUSY,EEXISTS,EPORT_TAKEN,EUNREACHABLE,EFINGERPRINT,EID_TAKEN,ENET_FULL,EOTHER_NETWORK,ETIMEOUT,EVERSION,ENOT_INVITED,EEXPIRED,EUSED_UP,EREVOKED,EUNTRUSTED,ENO_ISSUER", "admin", "0.1",
+	 "Join a network: a private one with an invitation, an open one through any of its members.",
 	 "p2ps join 127.0.0.1:3001", NULL},
 	{"node", "up", OP_WRITES | OP_OFFLINE, up_args,
 	 "id, network, access_point, fingerprint, pid",
@@ -144,6 +170,21 @@ const struct op node_ops[] = {
 	 "ENOT_RUNNING", "admin", "0.1",
 	 "Leave the network for good: the range is handed over, then the directory forgets the network, its identity and its data.",
 	 "p2ps leave", node_run_leave},
+	{"node", "invite", OP_WRITES | OP_LINE, invite_args,
+	 "invitation, expires, uses, role, zone, access_points",
+	 "EINVAL,EPERM,ENOT_MEMBER,EUNSUPPORTED,EUNREACHABLE", "admin", "0.1",
+	 "Make an invitation into the private network: one line to be pasted or mailed, for whoever has it.",
+	 "p2ps invite --uses 2", node_run_invite},
+	{"node", "members", OP_REPEATABLE, no_args,
+	 "a list of id, role, zone, state, issuer, since, expires, certified_by, ids, access_point; then revoked ones with id, state, since, why, certified_by",
+	 "ENOT_RUNNING,ENOT_MEMBER,ETIMEOUT", "read", "0.1",
+	 "Show every member that is there with its certificate, and who was revoked.",
+	 "p2ps members", node_run_members},
+	{"node", "revoke", OP_WRITES | OP_REPEATABLE, revoke_args,
+	 "id, state, why, certified",
+	 "EINVAL,EPERM,ENO_NODE,ENOT_MEMBER,EUNSUPPORTED", "admin", "0.1",
+	 "Revoke a membership: all members cut their links to it. Of an issuer it takes the root key, or two issuers.",
+	 "p2ps revoke 42 --why 'laptop lost'", node_run_revoke},
 	{"node", "send", OP_WRITES | OP_OUTCOME, send_args,
 	 OUTCOMES,
 	 "EINVAL,ENOT_MEMBER,ENO_NODE,ETOO_LARGE,ESTREAM_FULL,EREFUSED,EUNREACHABLE,EUNKNOWN_OUTCOME,EBUSY", "send", "0.1",
@@ -215,6 +256,20 @@ const struct op node_ops[] = {
 	 "", "read", "0.1",
 	 "Show the version of the program and of the protocol.",
 	 "p2ps version", NULL},
+	{NULL},
+};
+
+const struct op network_ops[] = {
+	{"network", "export-root", OP_WRITES | OP_REPEATABLE | OP_HOST | OP_LINE, export_args,
+	 "root",
+	 "EINVAL,ENOT_FOUND,EUNSUPPORTED,ENOT_MEMBER", "admin", "0.1",
+	 "Print the root key of the private network, sealed, to be kept elsewhere.",
+	 "p2ps network export-root --passphrase-file secret > root.txt", NULL},
+	{"network", "import-root", OP_WRITES | OP_REPEATABLE | OP_HOST, import_args,
+	 "network, state",
+	 "EINVAL,EPERM,EOTHER_NETWORK,EUNSUPPORTED,ENOT_MEMBER,EIO", "admin", "0.1",
+	 "Bring the root key to this member: it becomes an issuer, and acts for the root key until it ends.",
+	 "p2ps network import-root \"$(cat root.txt)\" --passphrase-file secret", NULL},
 	{NULL},
 };
 /* clang-format on */

@@ -5,6 +5,9 @@
 
 const char *run_first_point(struct arena *a, const char *addrs);
 
+void node_run_invite(struct node *n, struct node_request *rq, const struct value *args);
+void node_run_members(struct node *n, struct node_request *rq, const struct value *args);
+void node_run_revoke(struct node *n, struct node_request *rq, const struct value *args);
 void node_run_leave(struct node *n, struct node_request *rq, const struct value *args);
 void node_run_send(struct node *n, struct node_request *rq, const struct value *args);
 void node_run_multicast(struct node *n, struct node_request *rq, const struct value *args);

@@ -20,6 +20,7 @@ enum op_flag {
 	OP_STREAM = 4,     /* answers with any number of objects */
 	OP_HOST = 8,       /* done by the daemon around the node, not by the node */
 	OP_OFFLINE = 16,   /* done by the command itself: needs no running daemon */
+	OP_LINE = 64,      /* for people: the result's first member, as one bare line */
 	OP_OUTCOME = 32,   /* result has outcomes[] per target: the exit code is the first that is not delivered */
 };
 
@@ -50,7 +51,7 @@ struct op {
 };
 
 /* Tables end with name NULL. */
-extern const struct op node_ops[];
+extern const struct op node_ops[], network_ops[];
 extern const struct op record_ops[];
 /* All tables of the program, ends with NULL: node first, then each service. In src/services/all.c. */
 extern const struct op *const all_ops[];

@@ -5,6 +5,7 @@
 #include "base/le.h"
 #include "core/internal.h"
 #include "core/life.h"
+#include "core/trust.h"
 #include "p2ps.h"
 
 struct service_slot {
@@ -55,7 +56,7 @@ void *node_service(struct node *n, uint8_t number)
 
 bool services_has(const struct node *n, uint8_t number)
 {
-	return n->services && n->services->running && service_slot(n, number);
+	return number == TRUST_SERVICE || (n->services && n->services->running && service_slot(n, number));
 }
 
 static struct node_services *services_make(struct node *n)
@@ -150,7 +151,9 @@ bool services_run(const struct node *n, const struct op *op)
 void services_message(struct node *n, uint8_t number, const struct contact *from, bool to_key, uint64_t key, struct slice body)
 {
 	struct service_slot *slot = service_slot(n, number);
-	if (slot && n->services->running && slot->s->message)
+	if (number == TRUST_SERVICE)
+		trust_message(n, from, body);
+	else if (slot && n->services->running && slot->s->message)
 		slot->s->message(n, slot->state, from, to_key, key, body);
 	else
 		n->stats.drop_unknown_type++;
@@ -303,6 +306,10 @@ void services_io_done(struct node *n, const struct event *ev)
 	}
 	if (number == UINT8_MAX) {
 		records_io_done(n, ev);
+		return;
+	}
+	if (number == TRUST_SERVICE) {
+		trust_io_done(n, ev);
 		return;
 	}
 	struct service_io *wait = n->services ? map_del(&n->services->ios, ev->io.tag) : NULL;

@@ -32,6 +32,8 @@
 	X(drop_not_member, "frames that came while not a member")                \
 	X(drop_limit, "frames over a limit")                                     \
 	X(drop_stale, "frames fenced off by their epoch")                        \
+	X(member_certified, "certificates this node issued")                     \
+	X(member_renewed, "renewals of this node's certificate")                 \
 	X(ring_joins_granted, "joins granted by this node")                      \
 	X(ring_reclaims, "ranges reclaimed after a crash")                       \
 	X(ring_forced, "ranges reclaimed without a log, in a new epoch")         \

@@ -15,14 +15,6 @@ struct node_call {
 	json_t *items; /* of a stream, so far */
 };
 
-static void own_row(struct daemon *d, json_t *list)
-{
-	json_t *row = json_array_get(list, 0), *point = json_object_get(row, "access_point");
-	const char *points = host_access_points(d->host);
-	if (point && !json_string_length(point))
-		json_object_set_new(row, "access_point", json_stringn(points, strcspn(points, " ")));
-}
-
 /* What only the host knows, added to what the node said. */
 /* Who listens on every address, and was not told by anybody yet where it is seen, knows its interfaces all the same. */
 static void own_points(struct daemon *d, json_t *list)
@@ -35,8 +27,6 @@ static void own_points(struct daemon *d, json_t *list)
 
 static void decorate(struct daemon *d, const struct op *op, json_t *j)
 {
-	if (strcmp(op->service, "node") == 0 && strcmp(op->name, "ring") == 0)
-		own_row(d, j);
 	if (strcmp(op->service, "node") != 0 || !json_is_object(j))
 		return;
 	if (strcmp(op->name, "status") == 0) {
@@ -98,6 +88,42 @@ static void node_call(struct daemon *d, const struct op *op, const struct value 
 	host_request_post(d->host, rq);
 }
 
+int calls_passphrase(const struct value *args, char out[PASSPHRASE_MAX], char *error)
+{
+	const char *path = value_text(args, "passphrase_file", NULL);
+	out[0] = 0;
+	if (!path)
+		return 0;
+	FILE *f = fopen(path, "re");
+	if (!f || !fgets(out, PASSPHRASE_MAX, f) || !strcspn(out, "\r\n")) {
+		snprintf(error, OP_JSON_ERROR, "passphrase-file: %.100s %s", path, f ? "has no passphrase in its first line" : "cannot be read");
+		if (f)
+			fclose(f);
+		return P2PS_EINVAL;
+	}
+	fclose(f);
+	out[strcspn(out, "\r\n")] = 0;
+	return 0;
+}
+
+static void root_call(struct daemon *d, const struct op *op, const struct value *args, struct http_call *call)
+{
+	char passphrase[PASSPHRASE_MAX], error[OP_JSON_ERROR], text[256], name[64];
+	const char *why = error;
+	json_t *result = NULL;
+	int err = calls_passphrase(args, passphrase, error);
+	if (!err && strcmp(op->name, "export-root") == 0) {
+		err = host_root_export(d->host, passphrase, text, &why);
+		result = err ? NULL : json_pack("{s:s}", "root", text);
+	} else if (!err) {
+		err = host_root_import(d->host, value_text(args, "root", ""), passphrase, &why);
+		result = err ? NULL : json_pack("{s:s,s:s}", "network", host_network_name(d->host, name), "state", "imported");
+	}
+	explicit_bzero(passphrase, sizeof passphrase);
+	explicit_bzero(text, sizeof text);
+	http_call_done(call, err, err ? why : NULL, result);
+}
+
 /* Answered when the node has stopped (main.c). */
 static void stop_call(struct daemon *d, struct http_call *call, bool leave)
 {
@@ -118,6 +144,8 @@ void calls_run(void *ctx, const struct op *op, const struct value *args, const v
 		stop_call(d, call, strcmp(op->name, "leave") == 0);
 	else if (strcmp(op->service, "node") == 0 && strcmp(op->name, "version") == 0)
 		http_call_done(call, 0, NULL, version_json(P2PS_BUILD_VERSION));
+	else if (strcmp(op->service, "network") == 0)
+		root_call(d, op, args, call);
 	else if (op->run)
 		node_call(d, op, args, body, len, call);
 	else

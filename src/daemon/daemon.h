@@ -33,5 +33,8 @@ json_t *streams_render(void *ctx, const struct op *op, const struct backlog_item
 /* calls.c: operations from HTTP to the node and back. */
 void calls_run(void *ctx, const struct op *op, const struct value *args, const void *body, size_t len,
 	       struct http_call *call);
+#define PASSPHRASE_MAX 512u
+/* The first line of the file that --passphrase-file names; "" when there is none. 0, or why not with a sentence. */
+int calls_passphrase(const struct value *args, char out[PASSPHRASE_MAX], char *error);
 json_t *calls_started(struct daemon *d); /* what create, join and up print */
 #endif

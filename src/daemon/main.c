@@ -25,7 +25,7 @@ struct order {
 	json_t *json;
 	struct arena arena;
 	struct value *args;
-	char dir[4096];
+	char dir[4096], passphrase[PASSPHRASE_MAX];
 };
 
 static void poke(struct daemon *d)
@@ -109,10 +109,6 @@ static int configure(struct host_config *cfg, struct order *o, struct daemon *d,
 	const char *ids = value_text(a, "ids", NULL), *verb = o->op->name;
 	*cfg = (struct host_config){.dir = o->dir};
 	cfg->mode = strcmp(verb, "create") == 0 ? HOST_CREATE : strcmp(verb, "join") == 0 ? HOST_JOIN : HOST_UP;
-	if (cfg->mode == HOST_CREATE && !value_bool(a, "open", false)) {
-		snprintf(error, OP_JSON_ERROR, "private networks are not there yet: say --open for a network that anybody may join");
-		return P2PS_EUNSUPPORTED;
-	}
 	if (ids && strcmp(ids, "derived") != 0 && strcmp(ids, "chosen") != 0) {
 		snprintf(error, OP_JSON_ERROR, "--ids must be derived or chosen, not '%.40s'", ids);
 		return P2PS_EINVAL;
@@ -129,6 +125,10 @@ static int configure(struct host_config *cfg, struct order *o, struct daemon *d,
 	cfg->zone = value_text(a, "zone", NULL);
 	cfg->listen = value_text(a, "listen", NULL);
 	cfg->advertise = value_text(a, "advertise", NULL);
+	int sealed = calls_passphrase(a, o->passphrase, error);
+	if (sealed)
+		return sealed;
+	cfg->passphrase = o->passphrase[0] ? o->passphrase : NULL;
 	cfg->join = joined_texts(&o->arena, value_get(a, "access_point"));
 	for (const struct value *v = limits && limits->type == VALUE_LIST ? limits->list.first : NULL; v; v = v->next) {
 		int id, err = limit_parse((const char *)v->bytes.p, &id, &value, error, OP_JSON_ERROR);
@@ -207,6 +207,8 @@ static int watch(struct daemon *d, int signals, int ready, bool may_redraw)
 	if (!told) /* stopped from outside while it joined is no member either */
 		return answer_error(ready, d->stop_err ? d->stop_err : P2PS_ECLOSED,
 				    d->stop_err ? d->stop_text : "stopped before the node was a member");
+	if (d->stop_err)
+		on_log(d, LOG_ERROR, d->stop_text);
 	return d->stop_err ? error_exit(d->stop_err) : 0;
 }
 

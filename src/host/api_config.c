@@ -26,7 +26,7 @@ enum option_type { TEXT, YES_NO, NUMBER, IDS };
 
 enum option {
 	OPT_NETWORK, OPT_OPEN, OPT_IDS, OPT_BITS, OPT_MAX_NODES, OPT_FAULTS, OPT_TABLE, OPT_DIR, OPT_ID, OPT_ZONE, OPT_LISTEN,
-	OPT_ADVERTISE, OPT_JOIN_TIMEOUT, OPT_CACHE, OPT_SPIN, OPT_LEASE, OPT_LIMITS, OPTIONS = OPT_LIMITS + LIMITS,
+	OPT_ADVERTISE, OPT_JOIN_TIMEOUT, OPT_CACHE, OPT_SPIN, OPT_LEASE, OPT_PASSPHRASE, OPT_LIMITS, OPTIONS = OPT_LIMITS + LIMITS,
 };
 
 static const struct option_row {
@@ -50,6 +50,7 @@ static const struct option_row {
 	[OPT_JOIN_TIMEOUT] = {"join.timeout_ms", NUMBER, 1, 86400000, "30000"},
 	[OPT_CACHE] = {"cache", YES_NO, 0, 0, "yes"},
 	[OPT_SPIN] = {"spin_us", NUMBER, 0, 1000000, "0"},
+	[OPT_PASSPHRASE] = {"network.passphrase", TEXT, 0, 500, ""},
 	[OPT_LEASE] = {"network.lease_ms", NUMBER, 100, 60000, "3000"},
 #define ROW(id, name, scope, unit, fallback, least, most, text) \
 	[OPT_LIMITS + LIMIT_##id##_ID] = {"limit." #name, NUMBER, least, most, NULL},
@@ -239,6 +240,7 @@ void api_config_fill(const p2ps_config *c, struct host_config *cfg)
 	cfg->faults = (unsigned)num(c, OPT_FAULTS);
 	cfg->table = get(c, OPT_TABLE);
 	cfg->id = num(c, OPT_ID);
+	cfg->passphrase = given(c, OPT_PASSPHRASE);
 	cfg->zone = given(c, OPT_ZONE);
 	cfg->listen = given(c, OPT_LISTEN);
 	cfg->advertise = given(c, OPT_ADVERTISE);

@@ -142,7 +142,7 @@ static void request_done(struct host_request *rq, int err, const char *text, con
 		api_op_end(rq->ctx, err, text, result);
 }
 
-static int request(p2ps_node *n, const char *verb, const char *arg, uint64_t id, p2ps_op **out)
+static int request_new(p2ps_node *n, const char *verb, struct host_request **out_rq, p2ps_op **out)
 {
 	if (!n || !out)
 		return api_fail(P2PS_EINVAL, "%s: is NULL", n ? "op" : "node");
@@ -158,11 +158,56 @@ static int request(p2ps_node *n, const char *verb, const char *arg, uint64_t id,
 	}
 	rq->op = op_find("node", verb);
 	rq->args = value_record(&rq->arena);
-	if (arg)
-		value_add_id(&rq->arena, rq->args, arg, id);
 	rq->ctx = op;
 	rq->done = request_done;
 	*out = op;
+	*out_rq = rq;
+	return 0;
+}
+
+static int request(p2ps_node *n, const char *verb, const char *arg, uint64_t id, p2ps_op **out)
+{
+	struct host_request *rq;
+	int err = request_new(n, verb, &rq, out);
+	if (err)
+		return err;
+	if (arg)
+		value_add_id(&rq->arena, rq->args, arg, id);
+	host_request_post(n->h, rq);
+	return 0;
+}
+
+int p2ps_members(p2ps_node *node, p2ps_op **op) { return request(node, "members", NULL, 0, op); }
+
+int p2ps_invite(p2ps_node *n, unsigned expires_s, unsigned uses, int admin, const char *zone, p2ps_op **op)
+{
+	struct host_request *rq;
+	char text[16];
+	if (uses > 10000)
+		return api_fail(P2PS_EINVAL, "uses: 10000 at most");
+	int err = request_new(n, "invite", &rq, op);
+	if (err)
+		return err;
+	snprintf(text, sizeof text, "%us", expires_s ? expires_s : 7 * 86400);
+	value_add_text(&rq->arena, rq->args, "expires", text);
+	value_add_int(&rq->arena, rq->args, "uses", uses ? uses : 1);
+	value_add_text(&rq->arena, rq->args, "role", admin ? "admin" : "member");
+	value_add_text(&rq->arena, rq->args, "zone", zone ? zone : "");
+	host_request_post(n->h, rq);
+	return 0;
+}
+
+int p2ps_revoke(p2ps_node *n, uint64_t id, const char *why, int certified, p2ps_op **op)
+{
+	struct host_request *rq;
+	if (!why || !*why || strlen(why) > 200)
+		return api_fail(P2PS_EINVAL, "why: 1 to 200 bytes");
+	int err = request_new(n, "revoke", &rq, op);
+	if (err)
+		return err;
+	value_add_id(&rq->arena, rq->args, "id", id);
+	value_add_text(&rq->arena, rq->args, "why", why);
+	value_add_text(&rq->arena, rq->args, "certified", certified ? "revoke" : "keep");
 	host_request_post(n->h, rq);
 	return 0;
 }

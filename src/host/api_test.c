@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <unistd.h>
 #include <cmocka.h>
 
 #include "p2ps.h"
@@ -115,8 +116,8 @@ static void errors(void **state)
 	assert_string_equal(p2ps_version(), P2PS_VERSION);
 	p2ps_node *n = (p2ps_node *)&n;
 	assert_int_equal(p2ps_create(NULL, NULL), P2PS_EINVAL);
-	assert_int_equal(p2ps_create(NULL, &n), P2PS_EUNSUPPORTED); /* not open */
-	assert_null(n);
+	assert_int_equal(p2ps_join(NULL, "p2ps1_AAAA", &n), P2PS_EINVAL);
+	assert_non_null(strstr(p2ps_last_error(), "damaged"));
 	assert_int_equal(p2ps_join(NULL, NULL, &n), P2PS_EINVAL);
 	assert_int_equal(p2ps_join(NULL, "somewhere", &n), P2PS_EINVAL);
 	assert_non_null(strstr(p2ps_last_error(), "somewhere"));
@@ -125,6 +126,48 @@ static void errors(void **state)
 	assert_int_equal(p2ps_up(NULL, &n), P2PS_EINVAL);
 	assert_int_equal(p2ps_close(&n), 0);
 	assert_int_equal(p2ps_close(NULL), 0);
+}
+
+/* ---- private networks ---- */
+static void by_invitation(void **state)
+{
+	p2ps_node *a, *b, *c;
+	p2ps_op *op;
+	char line[2049];
+	p2ps_config *cfg = p2ps_config_new();
+	p2ps_config_listen(cfg, "127.0.0.1:0");
+	assert_int_equal(p2ps_create(cfg, &a), 0); /* private, unless it is said to be open */
+	assert_int_equal(p2ps_wait_joined(a, LONG), 0);
+	assert_int_equal(p2ps_invite(a, 60, 1, 0, "rack", &op), 0);
+	assert_int_equal(p2ps_op_wait(op, LONG), 0);
+	snprintf(line, sizeof line, "%s", p2ps_value_string(p2ps_value_get(p2ps_op_value(op), "invitation")));
+	p2ps_op_free(&op);
+	assert_int_equal(p2ps_join(cfg, line, &b), 0);
+	assert_int_equal(p2ps_wait_joined(b, LONG), 0);
+	assert_int_equal(p2ps_send(b, p2ps_id(a), "hello", 5, P2PS_TEXT, NULL), 0);
+	expect_text(a, "hello", p2ps_id(b));
+	assert_int_equal(p2ps_join(cfg, line, &c), 0);
+	assert_int_equal(p2ps_wait_joined(c, LONG), P2PS_EUSED_UP);
+	p2ps_close(&c);
+	assert_int_equal(p2ps_join(cfg, p2ps_access_point(a), &c), 0);
+	assert_int_equal(p2ps_wait_joined(c, LONG), P2PS_ENOT_INVITED);
+	p2ps_close(&c);
+	assert_int_equal(p2ps_members(b, &op), 0);
+	assert_int_equal(p2ps_op_wait(op, LONG), 0);
+	assert_int_equal(p2ps_value_count(p2ps_op_value(op)), 2);
+	p2ps_op_free(&op);
+	assert_int_equal(p2ps_revoke(b, p2ps_id(a), "no", 0, &op), 0);
+	assert_int_equal(p2ps_op_wait(op, LONG), P2PS_EPERM);
+	p2ps_op_free(&op);
+	assert_int_equal(p2ps_revoke(a, p2ps_id(b), "test", 0, &op), 0);
+	assert_int_equal(p2ps_op_wait(op, LONG), 0);
+	p2ps_op_free(&op);
+	for (int i = 0; i < 500 && p2ps_state(b) != P2PS_STOPPED; i++)
+		usleep(10000);
+	assert_int_equal(p2ps_state(b), P2PS_STOPPED);
+	p2ps_close(&b);
+	p2ps_close(&a);
+	p2ps_config_free(&cfg);
 }
 
 /* ---- messages ---- */
@@ -639,6 +682,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(options),
 		cmocka_unit_test(errors),
+		cmocka_unit_test(by_invitation),
 		cmocka_unit_test(three_nodes),
 		cmocka_unit_test(casts),
 		cmocka_unit_test(arguments),

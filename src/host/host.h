@@ -58,7 +58,8 @@ struct host_config {
 	const char *zone;
 	const char *listen;       /* "addr:port" or "port", several separated by blanks; default "0" = every address, any free port */
 	const char *advertise;    /* access points to tell others; default: what we listen on */
-	const char *join;         /* HOST_JOIN: "host:port[#fingerprint]", several separated by blanks */
+	const char *join;         /* HOST_JOIN: an invitation (p2ps1_...) or "host:port[#fingerprint]"; several separated by blanks */
+	const char *passphrase;   /* HOST_CREATE: seals the root key of a private network on disk; HOST_UP: unseals it for this run */
 	uint64_t join_timeout_us; /* default 30 s */
 	uint64_t limits[LIMITS];  /* of the table; 0: what the directory remembers, else the default; LIMIT_FORGET: the default */
 	struct pool *pool;        /* the caller's instead, which must outlive all buffers taken from it; default: the host's own */
@@ -89,6 +90,12 @@ struct host_post {
 	struct host_post *next;
 	void (*run)(struct host *h, struct host_post *p, bool stopped);
 };
+
+/* The root key of this node's private network, from its directory: one line of text, sealed. A passphrase is needed unless
+ * it is sealed already. P2PS_ENOT_FOUND, P2PS_EINVAL, P2PS_EUNSUPPORTED; why gets a sentence. */
+int host_root_export(struct host *h, const char *passphrase, char out[256], const char **why);
+/* Keeps it in the directory, as it came, and lets this node act for it until it ends. */
+int host_root_import(struct host *h, const char *text, const char *passphrase, const char **why);
 
 /* ---- requests: operations of the tables (core/ops.h) ---- */
 struct host_request {

@@ -64,6 +64,10 @@ struct host {
 	/* the node's thread only */
 	struct map pending;
 	uint64_t last_tag, end_us;
+	struct network net;       /* under lock once have_net: document empty */
+	bool have_net;            /* under lock */
+	struct host_post root_post;
+	uint8_t root_secret[64];  /* under lock: to be handed to the node */
 	bool was_member; /* in this run, or (HOST_UP) before */
 	bool node_stopped, fresh; /* fresh: something was delivered and hooks.delivered not called */
 	char stop_text[200];

@@ -13,11 +13,13 @@
 
 #include "base/ids.h"
 #include "com/contact.h"
+#include "com/member.h"
 #include "com/network.h"
 #include "core/ring.h"
 #include "core/service.h"
 #include "core/table.h"
 #include "host/host_internal.h"
+#include "host/root.h"
 #include "p2ps.h"
 
 #define ARENA_CAP ((size_t)64 << 20) /* of one step */
@@ -83,6 +85,9 @@ static void know_network(struct host *h, const struct network *net)
 {
 	pthread_mutex_lock(&h->lock);
 	memcpy(h->network_name, net->name, sizeof h->network_name);
+	h->net = *net;
+	h->net.document = (struct slice){0};
+	h->have_net = true;
 	pthread_mutex_unlock(&h->lock);
 	atomic_store(&h->bits, net->bits);
 }
@@ -245,6 +250,9 @@ struct start {
 	uint64_t incarnation;
 	struct network net; /* HOST_CREATE, HOST_UP */
 	char *join_text, *join[JOIN_MAX + 1];
+	struct member_line line; /* HOST_JOIN with an invitation */
+	bool invited, has_root, sealed;
+	uint8_t root_seed[32], root_secret[64];
 	char *addresses;    /* as the node tells them: unspecified ones are filled in by those who see it */
 };
 
@@ -321,10 +329,8 @@ static int open_identity(struct start *s)
 static int make_network(struct start *s)
 {
 	const struct host_config *cfg = s->cfg;
-	uint8_t seed[32], root_public[32], root_secret[64];
+	uint8_t root_public[32];
 	struct network *net = &s->net;
-	if (!cfg->open)
-		return fail(s, P2PS_EUNSUPPORTED, "private networks come with the next release: say that this one shall be open");
 	const char *name = cfg->network_name ? cfg->network_name : "p2ps";
 	if (!*name || !contact_text_ok(name, sizeof net->name - 1))
 		return fail(s, P2PS_EINVAL, "network: the name has 1 to 63 bytes of text");
@@ -332,7 +338,7 @@ static int make_network(struct start *s)
 		return fail(s, P2PS_EINVAL, "id: derived ids come from device keys and cannot be asked for: say that ids are chosen");
 	snprintf(net->name, sizeof net->name, "%s", name);
 	snprintf(net->table, sizeof net->table, "%s", cfg->table && *cfg->table ? cfg->table : "tango");
-	net->open = true;
+	net->open = cfg->open;
 	net->chosen_ids = cfg->chosen_ids || cfg->id;
 	net->bits = cfg->bits ? cfg->bits : 64;
 	net->max_nodes = cfg->max_nodes;
@@ -344,12 +350,12 @@ static int make_network(struct start *s)
 		return fail(s, P2PS_EINVAL, "id: not on a ring of so few bits");
 	if (!table_find(net->table))
 		return fail(s, P2PS_EINVAL, "table: there is no such routing table");
-	if (getrandom(seed, sizeof seed, 0) != (ssize_t)sizeof seed)
+	if (getrandom(s->root_seed, sizeof s->root_seed, 0) != (ssize_t)sizeof s->root_seed)
 		return fail(s, P2PS_EIO, "no random numbers");
-	crypto_real.keypair(root_public, root_secret, seed);
-	int err = network_make(net, s->h->pool, &crypto_real, root_secret);
-	explicit_bzero(seed, sizeof seed);
-	explicit_bzero(root_secret, sizeof root_secret);
+	crypto_real.keypair(root_public, s->root_secret, s->root_seed);
+	int err = network_make(net, s->h->pool, &crypto_real, s->root_secret);
+	s->has_root = !net->open;
+	s->sealed = cfg->passphrase && *cfg->passphrase;
 	return err ? fail(s, err, "the network's document cannot be made: a value is not possible") : 0;
 }
 
@@ -465,6 +471,33 @@ static int choose_advertise(struct start *s)
 	return h->access_points && s->addresses ? 0 : P2PS_ENOMEM;
 }
 
+/* "INVITATION [host:port ...]" or "host:port[#fingerprint] ...": what stands in an invitation goes unless more is said. An
+ * invitation that was broken into several words (they have no colon) is put together again. */
+static int read_invitation(struct start *s, const char *text)
+{
+	char line[2 * MEMBER_LINE_MAX + 1] = "", addrs[sizeof s->line.addrs];
+	char *copy = strdup(text), *save = NULL;
+	const char *why = "the invitation is too long";
+	size_t len = 0;
+	addrs[0] = 0;
+	bool fits = copy;
+	for (char *one = copy ? strtok_r(copy, " \t\r\n", &save) : NULL; one && fits; one = strtok_r(NULL, " \t\r\n", &save)) {
+		bool point = len && strchr(one, ':');
+		char *to = point ? addrs : line;
+		size_t size = point ? sizeof addrs : sizeof line;
+		fits = strlen(to) + strlen(one) + 2 < size;
+		if (fits)
+			snprintf(to + strlen(to), size - strlen(to), "%s%s", point && *to ? " " : "", one);
+		len += strlen(one);
+	}
+	free(copy);
+	if (!fits || member_line_read(&s->line, &crypto_real, line, &why))
+		return fail(s, P2PS_EINVAL, why);
+	s->invited = true;
+	s->join_text = strdup(addrs[0] ? addrs : s->line.addrs);
+	return s->join_text ? 0 : P2PS_ENOMEM;
+}
+
 static int read_join(struct start *s)
 {
 	unsigned n = 0;
@@ -472,7 +505,14 @@ static int read_join(struct start *s)
 	struct addr_parts a;
 	if (s->cfg->mode != HOST_JOIN)
 		return 0;
-	s->join_text = strdup(s->cfg->join ? s->cfg->join : "");
+	const char *text = s->cfg->join ? s->cfg->join : "";
+	if (member_line_is(text)) {
+		int err = read_invitation(s, text);
+		if (err)
+			return err;
+	} else {
+		s->join_text = strdup(text);
+	}
 	for (char *one = s->join_text ? strtok_r(s->join_text, " ", &save) : NULL; one; one = strtok_r(NULL, " ", &save)) {
 		int err = addr_parse(&a, one, why, sizeof why);
 		if (!err && (!a.port || !a.host[0]))
@@ -483,7 +523,37 @@ static int read_join(struct start *s)
 		}
 		s->join[n++] = one;
 	}
-	return n ? 0 : fail(s, s->join_text ? P2PS_EINVAL : P2PS_ENOMEM, "access point: host:port of a member is needed");
+	return n ? 0 : fail(s, s->join_text ? P2PS_EINVAL : P2PS_ENOMEM, "access point: an invitation, or host:port of a member, is needed");
+}
+
+/* The root key of the directory's network, where it lies open or the passphrase was given. */
+static int load_root(struct start *s)
+{
+	char text[ROOT_TEXT_MAX];
+	const char *why, *passphrase = s->cfg->passphrase;
+	if (s->cfg->mode != HOST_UP || s->net.open)
+		return 0;
+	int err = root_load(s->h->dir, &s->net, text);
+	if (err == P2PS_ENOT_FOUND)
+		return passphrase ? fail(s, err, "there is no root key in this directory to be unsealed") : 0;
+	if (!err && (!root_sealed(text) || passphrase)) {
+		err = root_read(s->root_secret, &s->net, text, passphrase, &why);
+		s->has_root = !err;
+		err = err ? fail(s, err, why) : 0;
+	}
+	explicit_bzero(text, sizeof text);
+	return err;
+}
+
+static int save_root(struct start *s)
+{
+	char text[ROOT_TEXT_MAX];
+	if (s->cfg->mode != HOST_CREATE || s->net.open || !s->h->dir)
+		return 0;
+	int err = root_text(text, &s->net, s->root_seed, s->cfg->passphrase);
+	err = err ? err : root_save(s->h->dir, &s->net, text);
+	explicit_bzero(text, sizeof text);
+	return err ? fail(s, err, "the root key cannot be written") : 0;
 }
 
 static int make_node(struct start *s)
@@ -501,6 +571,8 @@ static int make_node(struct start *s)
 		.network_document = s->net.document, .found = cfg->mode == HOST_CREATE,
 		.join = cfg->mode == HOST_JOIN ? (const char *const *)s->join : NULL,
 		.join_timeout_us = cfg->join_timeout_us,
+		.root_secret = s->has_root ? s->root_secret : NULL, .root_once = cfg->mode == HOST_CREATE && s->sealed,
+		.invitation = s->invited ? &s->line : NULL, .shown = h->access_points,
 		.limits = &h->limits,
 		.stream_messages = (uint32_t)h->limits.v[LIMIT_STREAM_ID].max,
 		.stream_bytes = h->limits.v[LIMIT_STREAM_BYTES_ID].max,
@@ -595,7 +667,11 @@ static int start(struct start *s)
 	if (!err)
 		err = choose_advertise(s);
 	if (!err)
+		err = load_root(s);
+	if (!err)
 		err = make_node(s);
+	if (!err)
+		err = save_root(s);
 	return err ? err : start_thread(s);
 }
 
@@ -652,6 +728,9 @@ struct host *host_start(const struct host_config *cfg, int *err, char *why, size
 	network_clear(&s.net);
 	free(s.join_text);
 	free(s.addresses);
+	explicit_bzero(&s.line, sizeof s.line);
+	explicit_bzero(s.root_seed, sizeof s.root_seed);
+	explicit_bzero(s.root_secret, sizeof s.root_secret);
 	explicit_bzero(s.seed, sizeof s.seed);
 	explicit_bzero(s.secret, sizeof s.secret);
 	if (!*err)

@@ -294,7 +294,7 @@ static void burst(struct run *r)
 static void stop(struct run *r, unsigned i)
 {
 	struct event ev = {.type = EVENT_STOP};
-	if (world_node(r->w, i)->state != PROC_UP || r->node[i].stopping || !may_die(r, i) || too_many_die(r))
+	if (world_node(r->w, i)->state != PROC_UP || r->node[i].stopping || !may_die(r, i))
 		return;
 	r->node[i].stopping = true;
 	r->node[i].steady_us = UINT64_MAX;
@@ -639,15 +639,13 @@ static void after_the_storm(struct run *r)
 	r->strict = true;
 	r->strict_since_us = world_now(r->w);
 	world_trace(r->w, 0, "==== from here on nothing may fail ====");
-	if (r->s->record_rate) {
+	require_broadcast(r);
+	if (r->s->reliable)
+		require_reliable(r);
+	require_successors(r);
+	require_the_rest(r);
+	if (r->s->record_rate)
 		require_records(r);
-	} else {
-		require_broadcast(r);
-		if (r->s->reliable)
-			require_reliable(r);
-		require_successors(r);
-		require_the_rest(r);
-	}
 	require_quiet(r);
 	if (r->s->record_rate && !world_failed(r->w))
 		work_records_placed(r);

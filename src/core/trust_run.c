@@ -1,0 +1,415 @@
+/* Operations on memberships: invite, members, revoke. What the directory keeps (the root key) is the host's: see host/root.h. */
+#include "core/trust_internal.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "com/contact.h"
+#include "core/node_run.h"
+#include "core/route.h"
+#include "p2ps.h"
+
+#define MEMBERS_MAX 16384u
+
+/* "2026-11-22T08:00:00Z" from seconds since 1970 (days to a date by counting from 1 March of the year 0). */
+static const char *time_text(struct arena *a, uint64_t s)
+{
+	uint64_t days = s / 86400 + 719468, era = days / 146097, doe = days % 146097;
+	uint64_t yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365, doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
+	uint64_t mp = (5 * doy + 2) / 153, day = doy - (153 * mp + 2) / 5 + 1, month = mp < 10 ? mp + 3 : mp - 9;
+	return arena_printf(a, "%04" PRIu64 "-%02" PRIu64 "-%02" PRIu64 "T%02" PRIu64 ":%02" PRIu64 ":%02" PRIu64 "Z",
+			    yoe + era * 400 + (month <= 2), month, day, s / 3600 % 24, s / 60 % 60, s % 60);
+}
+
+/* "7d", "12h", "30m", "90s"; 0: none of these. */
+static uint64_t span_read(const char *text)
+{
+	uint64_t v = 0;
+	unsigned digits = 0;
+	for (; *text >= '0' && *text <= '9' && digits < 9; text++, digits++)
+		v = v * 10 + (uint64_t)(*text - '0');
+	if (!digits || (text[0] && text[1]))
+		return 0;
+	switch (text[0]) {
+	case 'd': return v * 86400;
+	case 'h': return v * 3600;
+	case 'm': return v * 60;
+	case 's': return v;
+	default: return 0;
+	}
+}
+
+static bool run_private(struct node *n, struct node_request *rq)
+{
+	if (node_is_member(n) && trust_private(n))
+		return true;
+	node_reply(n, rq, node_is_member(n) ? P2PS_EUNSUPPORTED : P2PS_ENOT_MEMBER,
+		   node_is_member(n) ? "the network is open: anybody may join it through an access point" : NULL, NULL);
+	return false;
+}
+
+/* ---- invite ---- */
+
+/* Our own access points, and those of two neighbours, in case we are gone when the invitation is used. */
+static void run_points(const struct node *n, char out[401])
+{
+	const char *lists[3] = {com_self(n->com)->addrs[0] ? com_self(n->com)->addrs : n->cfg.shown}, *point;
+	unsigned most[3] = {3, 1, 1}, count = 1;
+	size_t len = 0;
+	for (unsigned i = 0; i < ring_succ_count(n->ring) && count < 3; i++)
+		if (ring_succ(n->ring, i)->id != node_id(n) && ring_succ(n->ring, i)->addrs)
+			lists[count++] = ring_succ(n->ring, i)->addrs;
+	out[0] = 0;
+	for (unsigned i = 0; i < count; i++) {
+		size_t k;
+		for (unsigned j = 0; lists[i] && j < most[i] && (k = contact_next(&lists[i], &point)); j++)
+			if (!contact_unspecified(point, k) && len + k + 2 <= 401)
+				len += (size_t)snprintf(out + len, 401 - len, "%s%.*s", len ? " " : "", (int)k, point);
+	}
+}
+
+static int run_invitation(struct node *n, const struct value *args, struct member_line *l, const char **why)
+{
+	uint64_t life = span_read(value_text(args, "expires", "7d")), now_s = com_now_s(n->com);
+	const char *zone = value_text(args, "zone", ""), *role = value_text(args, "role", "member");
+	uint8_t secret[64];
+	*l = (struct member_line){.inv = {.not_before = now_s, .not_after = now_s + life, .uses = (uint32_t)value_int(args, "uses", 1)}};
+	*why = "expires: a time such as 7d, 12h, 30m or 90s is needed, 7d at most";
+	if (!life || life > MEMBER_INVITE_S)
+		return P2PS_EINVAL;
+	*why = "role: member or admin";
+	if (strcmp(role, "member") && strcmp(role, "admin"))
+		return P2PS_EINVAL;
+	l->inv.role = strcmp(role, "admin") ? MEMBER_PLAIN : MEMBER_ADMIN;
+	*why = "zone: at most 63 bytes of text";
+	if (!contact_text_ok(zone, CONTACT_ZONE_MAX))
+		return P2PS_EINVAL;
+	*why = "this node is no issuer: ask an administrator of the network (p2ps members) for an invitation";
+	if (!trust_is_issuer(n))
+		return P2PS_EPERM;
+	*why = "this node's clock is plainly wrong: it makes no invitations";
+	if (com_clock_wrong(n->com))
+		return P2PS_EPERM;
+	*why = "this issuer cannot make issuers: the root key is needed, or an issuer that it certified";
+	if (l->inv.role == MEMBER_ADMIN && !trust_may_make_issuers(n))
+		return P2PS_EPERM;
+	memcpy(l->inv.zone, zone, strlen(zone) + 1);
+	memcpy(l->inv.issuer, com_self(n->com)->key, 32);
+	memcpy(l->network, n->net.id, 32);
+	com_fingerprint(n->crypto, n->net.root_key, l->root);
+	rng_bytes(&n->rng, l->seed, sizeof l->seed);
+	n->crypto->keypair(l->inv.key, secret, l->seed);
+	memset(secret, 0, sizeof secret);
+	l->statement_len = (uint16_t)member_invitation_sign(l->statement, &n->net, n->crypto, &l->inv, n->cfg.device_secret);
+	run_points(n, l->addrs);
+	*why = "this node has no access point that others could dial";
+	return !l->addrs[0] ? P2PS_EUNREACHABLE : l->statement_len ? 0 : P2PS_EINTERNAL;
+}
+
+void node_run_invite(struct node *n, struct node_request *rq, const struct value *args)
+{
+	struct arena *a = n->out->arena;
+	struct member_line l;
+	char text[MEMBER_LINE_MAX + 1];
+	const char *why;
+	if (!run_private(n, rq))
+		return;
+	int err = run_invitation(n, args, &l, &why);
+	if (!err && !member_line_write(text, n->crypto, &l))
+		err = P2PS_EINTERNAL;
+	if (err) {
+		node_reply(n, rq, err, why, NULL);
+		return;
+	}
+	struct value *v = value_record(a);
+	value_add_text(a, v, "invitation", text);
+	value_add_text(a, v, "expires", time_text(a, l.inv.not_after));
+	value_add_int(a, v, "uses", l.inv.uses);
+	value_add_text(a, v, "role", member_role_name(l.inv.role));
+	value_add_text(a, v, "zone", l.inv.zone);
+	value_add_text(a, v, "access_points", l.addrs);
+	node_reply(n, rq, 0, NULL, v);
+	memset(&l, 0, sizeof l);
+}
+
+/* ---- members: round the ring, with everybody's certificate ---- */
+
+struct run_members {
+	struct node_request *rq;
+	struct { uint64_t id; char *access_point; } *v;
+	uint32_t len, cap, at;
+};
+
+static void run_members_drop(struct node *n, void *user)
+{
+	struct run_members *w = user;
+	for (uint32_t i = 0; i < w->len; i++)
+		pool_strfree(n->pool, w->v[i].access_point);
+	pool_free(n->pool, w->v, w->cap * sizeof *w->v);
+	pool_free(n->pool, w, sizeof *w);
+}
+
+static uint64_t run_id_of_key(const struct node *n, const uint8_t key[32])
+{
+	const struct roll *r = com_roll(n->com);
+	for (uint32_t i = 0; i < roll_count(r); i++)
+		if (roll_at(r, i)->is_cert && !memcmp(roll_at(r, i)->key, key, 32))
+			return roll_at(r, i)->id;
+	return 0;
+}
+
+static void run_add_cert(struct node *n, struct value *v, const struct member_cert *c)
+{
+	struct arena *a = n->out->arena;
+	struct roll *r = com_roll(n->com);
+	value_add_text(a, v, "role", member_role_name(c->role));
+	value_add_text(a, v, "zone", c->zone);
+	value_add_text(a, v, "state", "certified");
+	value_add_bool(a, v, "issuer", roll_issuer(r, c->key, com_now_s(n->com)));
+	value_add_text(a, v, "since", time_text(a, c->not_before));
+	value_add_text(a, v, "expires", time_text(a, c->not_after));
+	if (!memcmp(c->issuer, n->net.root_key, 32))
+		value_add_text(a, v, "certified_by", "root");
+	else
+		value_add_id(a, v, "certified_by", run_id_of_key(n, c->issuer));
+	value_add_text(a, v, "ids", c->drawn ? "derived" : "chosen");
+}
+
+static void run_add_revoked(struct node *n, struct value *list)
+{
+	struct arena *a = n->out->arena;
+	struct roll *r = com_roll(n->com);
+	char why[MEMBER_WHY_MAX + 1];
+	for (uint32_t i = 0; i < roll_count(r); i++) {
+		const struct roll_entry *e = roll_at(r, i);
+		if (e->is_cert)
+			continue;
+		struct value *v = value_add_record(a, list, NULL);
+		value_add_id(a, v, "id", e->id);
+		value_add_text(a, v, "state", roll_revoked(r, e->key) ? "revoked" : "revocation needs a second issuer");
+		value_add_text(a, v, "since", time_text(a, e->at));
+		value_add_text(a, v, "why", roll_why(r, e, why));
+		if (!memcmp(e->issuer, n->net.root_key, 32))
+			value_add_text(a, v, "certified_by", "root");
+		else
+			value_add_id(a, v, "certified_by", run_id_of_key(n, e->issuer));
+	}
+}
+
+static void run_members_end(struct node *n, struct run_members *w, int err, const char *text)
+{
+	struct arena *a = n->out->arena;
+	struct value *list = err ? NULL : value_list(a);
+	for (uint32_t i = 0; !err && i < w->len; i++) {
+		struct value *v = value_add_record(a, list, NULL);
+		struct slice cert = trust_private(n) ? trust_cert(n, w->v[i].id) : (struct slice){0};
+		struct member_cert c;
+		value_add_id(a, v, "id", w->v[i].id);
+		if (cert.len && !member_cert_read(&c, &n->net, n->crypto, cert))
+			run_add_cert(n, v, &c);
+		else
+			value_add_text(a, v, "state", trust_private(n) ? "its certificate could not be had" : "open network");
+		value_add_text(a, v, "access_point", w->v[i].access_point);
+	}
+	if (!err && trust_private(n))
+		run_add_revoked(n, list);
+	node_reply(n, w->rq, err, text, list);
+	run_members_drop(n, w);
+}
+
+static void run_members_key(struct node *n, void *ctx, uint64_t id, const uint8_t *key)
+{
+	struct run_members *w = ctx;
+	uint8_t known[32];
+	(void)id;
+	(void)key;
+	while (w->at < w->len && (w->v[w->at].id == node_id(n) || trust_key(n, w->v[w->at].id, known)))
+		w->at++;
+	if (w->at < w->len)
+		trust_key_ask(n, w->v[w->at++].id, NULL, run_members_key, w);
+	else
+		run_members_end(n, w, 0, NULL);
+}
+
+static bool run_members_add(struct node *n, struct run_members *w, const struct contact *c)
+{
+	const char *at = c->addrs ? c->addrs : "", *point;
+	if (w->len == w->cap) {
+		uint32_t cap = w->cap ? w->cap * 2 : 16;
+		void *v = pool_realloc(n->pool, w->v, w->cap * sizeof *w->v, cap * sizeof *w->v);
+		if (!v)
+			return false;
+		w->v = v;
+		w->cap = cap;
+	}
+	size_t k = contact_next(&at, &point);
+	const char *text = k ? arena_printf(n->out->arena, "%.*s", (int)k, point) : "";
+	w->v[w->len].id = c->id;
+	w->v[w->len++].access_point = pool_strdup(n->pool, text ? text : "");
+	return true;
+}
+
+static void run_members_next(struct node *n, void *ctx, const struct lookup_result *res)
+{
+	struct run_members *w = ctx;
+	uint64_t self = node_id(n), last = w->v[w->len - 1].id;
+	if (res->err) {
+		run_members_end(n, w, res->err, "a part of the ring does not answer");
+		return;
+	}
+	uint64_t id = res->owner->id;
+	if (id == self || (w->len > 1 && ids_cw(last, id, n->mask) >= ids_cw(last, self, n->mask))) {
+		if (trust_private(n))
+			run_members_key(n, w, 0, NULL);
+		else
+			run_members_end(n, w, 0, NULL);
+		return;
+	}
+	if (w->len >= MEMBERS_MAX || !run_members_add(n, w, res->owner))
+		run_members_end(n, w, P2PS_ENOMEM, "the ring is too large to be listed here");
+	else
+		route_lookup(n, (id + 1) & n->mask, LOOKUP_FRESH, run_members_next, w);
+}
+
+void node_run_members(struct node *n, struct node_request *rq, const struct value *args)
+{
+	struct run_members *w = node_is_member(n) ? pool_alloc(n->pool, sizeof *w) : NULL;
+	(void)args;
+	if (!w) {
+		node_reply(n, rq, node_is_member(n) ? P2PS_ENOMEM : P2PS_ENOT_MEMBER, NULL, NULL);
+		return;
+	}
+	w->rq = rq;
+	rq->user = w;
+	rq->drop = run_members_drop;
+	if (!run_members_add(n, w, com_self(n->com)))
+		run_members_end(n, w, P2PS_ENOMEM, NULL);
+	else
+		route_lookup(n, (node_id(n) + 1) & n->mask, LOOKUP_FRESH, run_members_next, w);
+}
+
+/* ---- revoke ---- */
+
+struct run_revoke {
+	struct node_request *rq;
+	struct member_revocation r;
+};
+
+static void run_revoke_drop(struct node *n, void *user) { pool_free(n->pool, user, sizeof(struct run_revoke)); }
+
+static void run_revoked(struct node *n, struct run_revoke *w)
+{
+	struct arena *a = n->out->arena;
+	struct roll *r = com_roll(n->com);
+	struct member_revocation m = w->r;
+	uint8_t out[MEMBER_ENTRY_MAX];
+	struct node_request *rq = w->rq;
+	bool issuer = roll_depth(r, m.key) != 255;
+	const uint8_t *secret = issuer && n->trust->root ? n->trust->root : n->cfg.device_secret;
+	run_revoke_drop(n, w);
+	m.at = com_now_s(n->com);
+	memcpy(m.issuer, secret + 32, 32);
+	struct slice entry = {NULL, out, (uint32_t)member_revocation_sign(out, &n->net, n->crypto, &m, secret)};
+	int err = entry.len ? roll_add(r, entry, m.at) : P2PS_EINTERNAL;
+	if (err && err != P2PS_EEXISTS) {
+		node_reply(n, rq, err, "the revocation was not taken", NULL);
+		return;
+	}
+	struct value *v = value_record(a);
+	bool done = roll_revoked(r, m.key);
+	value_add_id(a, v, "id", m.id);
+	value_add_text(a, v, "state", done ? "revoked" : "revocation needs a second issuer");
+	value_add_text(a, v, "why", m.why);
+	if (issuer)
+		value_add_text(a, v, "certified", m.certified ? "revoked" : "kept");
+	node_reply(n, rq, 0, NULL, v);
+	trust_roll_grew(n, &entry, 1, NULL);
+}
+
+static void run_revoke_key(struct node *n, void *ctx, uint64_t id, const uint8_t *key)
+{
+	struct run_revoke *w = ctx;
+	if (!key) {
+		struct node_request *rq = w->rq;
+		run_revoke_drop(n, w);
+		node_reply(n, rq, P2PS_ENO_NODE,
+			   arena_printf(n->out->arena, "no member %" PRIu64 " is known here, nor can it be asked: give its device key (--key)", id), NULL);
+		return;
+	}
+	memcpy(w->r.key, key, 32);
+	run_revoked(n, w);
+}
+
+static bool run_hex(uint8_t out[32], const char *text)
+{
+	if (strlen(text) != 64 || strspn(text, "0123456789abcdefABCDEF") != 64)
+		return false;
+	for (unsigned i = 0; i < 32; i++) {
+		unsigned v;
+		sscanf(text + 2 * i, "%2x", &v);
+		out[i] = (uint8_t)v;
+	}
+	return true;
+}
+
+/* The key of a member, perhaps one that is not there now: from the roll, or from those that this node let in. */
+static bool run_key_on_record(const struct node *n, uint64_t id, uint8_t key[32])
+{
+	const struct roll *r = com_roll(n->com);
+	for (uint32_t i = 0; i < roll_count(r); i++)
+		if (roll_at(r, i)->id == id) {
+			memcpy(key, roll_at(r, i)->key, 32);
+			return true;
+		}
+	for (uint32_t i = 0; i < n->trust->uses_len; i++)
+		if (n->trust->uses[i].id == id) {
+			memcpy(key, n->trust->uses[i].key, 32);
+			return true;
+		}
+	return trust_key((struct node *)n, id, key);
+}
+
+static const char *run_revoke_read(struct node *n, const struct value *args, struct member_revocation *r, int *err)
+{
+	const char *why = value_text(args, "why", ""), *certified = value_text(args, "certified", "keep"), *key = value_text(args, "key", NULL);
+	*err = P2PS_EINVAL;
+	r->id = value_id(args, "id", 0);
+	if (!*why || !contact_text_ok(why, MEMBER_WHY_MAX))
+		return "why: 1 to 200 bytes of text";
+	if (strcmp(certified, "keep") && strcmp(certified, "revoke"))
+		return "certified: keep or revoke";
+	if (r->id == node_id(n))
+		return "id: this node itself: leave is the way out";
+	if (key && !run_hex(r->key, key))
+		return "key: 64 hexadecimal digits";
+	memcpy(r->why, why, strlen(why) + 1);
+	r->certified = strcmp(certified, "revoke") == 0;
+	*err = P2PS_EPERM;
+	if (!trust_is_issuer(n) && !n->trust->root)
+		return "this node is no issuer: ask an administrator of the network (p2ps members)";
+	*err = 0;
+	return NULL;
+}
+
+void node_run_revoke(struct node *n, struct node_request *rq, const struct value *args)
+{
+	struct member_revocation r = {0};
+	int err;
+	if (!run_private(n, rq))
+		return;
+	const char *why = run_revoke_read(n, args, &r, &err);
+	struct run_revoke *w = err ? NULL : pool_alloc(n->pool, sizeof *w);
+	if (!w) {
+		node_reply(n, rq, err ? err : P2PS_ENOMEM, why, NULL);
+		return;
+	}
+	*w = (struct run_revoke){rq, r};
+	if (value_text(args, "key", NULL) || run_key_on_record(n, r.id, w->r.key)) {
+		run_revoked(n, w);
+		return;
+	}
+	rq->user = w;
+	rq->drop = run_revoke_drop;
+	trust_key_ask(n, r.id, NULL, run_revoke_key, w);
+}
