@@ -75,6 +75,7 @@ struct slice welcome_encode(struct pool *p, const struct welcome *w)
 	m.given = given;
 	m.roll = w->roll;
 	m.time = w->time_s;
+	m.join = w->join;
 	return proto_slice(p, &m.base);
 }
 
@@ -167,6 +168,7 @@ int welcome_decode(struct welcome *w, struct arena *a, struct slice body)
 	w->observed = observed_read(m->observed);
 	w->roll = m->roll;
 	w->time_s = m->time;
+	w->join = m->join;
 	return chain_unpack(w->chain, &w->chain_len, m->chain, m->n_chain) &&
 	       chain_unpack(w->given, &w->given_len, m->given, m->n_given) ? 0 : P2PS_EPROTO;
 }

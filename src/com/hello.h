@@ -31,6 +31,7 @@ struct welcome {
 	struct slice chain[MEMBER_CHAIN_MAX], given[MEMBER_CHAIN_MAX];
 	unsigned chain_len, given_len;
 	uint64_t roll, time_s;
+	bool join; /* no member yet either */
 };
 /* To a peer that is no member (any more) and may become one: proof of membership, and a nonce to be signed. */
 struct challenge {

@@ -329,7 +329,7 @@ static void link_accept(struct com *c, struct link *l, struct mate *m)
 {
 	struct guest *g = l->guest;
 	struct welcome w = {.wire = g->wire, .features = FEATURES, .self = self_told(c),
-			    .observed = l->remote ? l->remote : ""};
+			    .observed = l->remote ? l->remote : "", .join = !c->member};
 	if (g->needs_document)
 		w.document = c->net.document;
 	if (c->roll) {
@@ -566,7 +566,7 @@ static void welcomed(struct com *c, struct link *l, const struct welcome *w, con
 		return;
 	}
 	m->p.features = w->features & FEATURES;
-	m->p.joining = false;
+	m->p.joining = w->join;
 	m->p.roll = w->roll;
 	if (w->chain_len && c->roll) {
 		mate_certify(c, m, w->chain[0].p, w->chain[0].len);

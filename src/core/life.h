@@ -46,7 +46,7 @@ struct node_life {
 	uint64_t suspected[2];
 	uint64_t remember_at;
 	uint32_t rejoins;
-	bool remembered;        /* members were written down since the start */
+	uint8_t remembered;     /* how often members were written down since the start: the first times soon */
 	bool noted;             /* at least one member is on disk */
 	uint8_t note_tries;
 	bool member;            /* it has been one already */

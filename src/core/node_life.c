@@ -196,6 +196,16 @@ static bool life_self(struct node *n)
 	return !err;
 }
 
+/* We are a member: who starts, too, and heard from us that we are none, may ask again. */
+static void life_admit(struct node *n)
+{
+	struct peer *p;
+	com_set_member(n->com, true);
+	for (uint32_t i = 0; com_next_peer(n->com, &i, &p);)
+		if (p->state == PEER_UP && p->joining && !p->held[COM_RING] && !p->held[COM_JOIN])
+			com_close_peer(n->com, p, P2PS_ECLOSED);
+}
+
 static void life_found(struct node *n)
 {
 	const char *why;
@@ -209,7 +219,7 @@ static void life_found(struct node *n)
 	n->life->phase = LIFE_IN;
 	n->life->member = true;
 	n->life->deadline = UINT64_MAX;
-	com_set_member(n->com, true);
+	life_admit(n);
 	ring_create(n->ring);
 	records_start(n);
 	if (!services_start(n))
@@ -226,11 +236,28 @@ static bool life_fatal(int err)
 	       err == P2PS_ENET_FULL || err == P2PS_EINVAL;
 }
 
+/* One that starts, too: it closes the link when it is a member. */
+static bool life_waits_too(const struct node *n, const struct life_candidate *c)
+{
+	struct peer *p;
+	uint8_t fp[16];
+	for (uint32_t i = 0; !c->given && c->has_fingerprint && com_next_peer(n->com, &i, &p);) {
+		if (p->state != PEER_UP || !p->joining)
+			continue;
+		com_fingerprint(n->crypto, p->c.key, fp);
+		if (!memcmp(fp, c->fingerprint, sizeof fp))
+			return true;
+	}
+	return false;
+}
+
 static void life_dial(struct node *n)
 {
 	struct node_life *l = n->life;
 	while (l->at < l->candidates_len && l->open < (l->candidates[l->at].given ? 1 : LIFE_DIALS)) {
 		struct life_candidate *c = &l->candidates[l->at++];
+		if (life_waits_too(n, c))
+			continue;
 		int err = com_dial_address(n->com, c->address, c->has_fingerprint ? c->fingerprint : NULL, l->at);
 		if (err)
 			life_blame(l, err, NULL);
@@ -240,7 +267,8 @@ static void life_dial(struct node *n)
 	}
 	if (!l->open && l->at >= l->candidates_len) {
 		l->rounds++;
-		uint64_t pause = rng_jitter(&n->rng, LIFE_ROUND_US), asked = l->retry_ms * UINT64_C(1000);
+		/* Everybody may be starting at once: no storm of dials. */
+		uint64_t pause = rng_jitter(&n->rng, LIFE_ROUND_US << (l->rounds < 4 ? l->rounds - 1 : 3)), asked = l->retry_ms * UINT64_C(1000);
 		l->next_at = n->now_us + (pause > asked ? pause : asked);
 	}
 }
@@ -611,7 +639,7 @@ static void life_remember(struct node *n)
 	if (!m.n_members)
 		return; /* whom we knew before may be of use yet */
 	struct slice value = proto_slice(n->pool, &m.base);
-	n->life->remembered = true;
+	n->life->remembered += n->life->remembered < UINT8_MAX;
 	if (value.buf)
 		life_write(n, value);
 }
@@ -677,6 +705,8 @@ void life_peer(struct node *n, struct peer *p, bool up)
 	struct node_life *l = n->life;
 	uint64_t id = p->c.id;
 	int at = id && id == l->succ ? 0 : id && id == l->pred ? 1 : -1;
+	if (!up && l->phase == LIFE_DIALLING && p->joining && !l->open && l->at >= l->candidates_len)
+		l->next_at = n->now_us + rng_below(&n->rng, LIFE_ROUND_US / 4); /* it may be a member now */
 	if (!up && (l->phase == LIFE_NOTING || l->phase == LIFE_JOINING || l->phase == LIFE_MOVING) && id == l->via && p->held[COM_JOIN])
 		com_release(n->com, p, COM_JOIN);
 	if (up && (l->suspected[0] == id || l->suspected[1] == id)) {
@@ -704,7 +734,7 @@ static void life_joined(struct node *n)
 	l->next_at = UINT64_MAX;
 	l->unserved_at = n->now_us;
 	l->remember_at = n->now_us; /* soon: it may crash */
-	com_set_member(n->com, true);
+	life_admit(n);
 	struct value *v = life_record(n, node_id(n));
 	value_add_text(n->out->arena, v, "network", n->net.name);
 	life_add_id(n, v, "via", l->via);
@@ -732,8 +762,10 @@ static void life_join_failed(struct node *n, int err)
 	}
 	l->phase = LIFE_DIALLING;
 	life_blame(l, err, NULL);
-	if (n->now_us >= l->deadline)
+	if (n->now_us >= l->deadline && l->candidates_len && l->candidates[0].given)
 		life_over(n, l->err, l->text);
+	else if (n->now_us >= l->deadline)
+		life_found(n); /* merge.c goes on */
 	else
 		life_dial(n);
 }
@@ -805,7 +837,7 @@ static void life_follow(struct node *n)
 		node_emit(n, "alone", life_record(n, node_id(n)));
 	l->alone = alone;
 	if (l->remember_at == UINT64_MAX && !alone)
-		l->remember_at = n->now_us + (l->remembered ? LIFE_REMEMBER_US : 0);
+		l->remember_at = n->now_us + (l->remembered < 4 ? l->remembered * 1000000u : LIFE_REMEMBER_US);
 }
 
 void life_step_end(struct node *n)
