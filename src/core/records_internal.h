@@ -180,6 +180,7 @@ struct records_walk {
 void records_walk(const struct node *n, struct records_walk *w, uint64_t from, uint64_t to, const uint64_t *key, const uint8_t *id);
 struct record_item *records_walk_next(const struct node *n, struct records_walk *w);
 void records_digest(const struct node *n, uint64_t from, uint64_t to, uint32_t *count, uint64_t *sum);
+void records_judge_uses(struct node *n); /* slots of our range that hold more uses than their limit are told of */
 /* Of one slot: live entries, and the least limit that any of them states (at most `limit`). */
 uint32_t records_slot_count(const struct node *n, uint64_t key, const uint8_t slot[RECORD_ID / 2], uint32_t *limit);
 uint32_t records_of_origin(const struct records *rs, const uint8_t origin[32]);

@@ -317,6 +317,18 @@ static void judge_uses(struct node *n, const struct record_item *it)
 		records_tell(n, RECORD_CONFLICT, it, NULL);
 }
 
+/* They may have come together while somebody else was responsible, or while nobody was. */
+void records_judge_uses(struct node *n)
+{
+	const struct records *rs = n->records;
+	for (uint32_t i = 0; i < rs->len; i++) {
+		const struct record_item *it = rs->v[i], *before = i ? rs->v[i - 1] : NULL;
+		bool first = !before || before->key != it->key || memcmp(before->id, it->id, RECORD_ID / 2) != 0;
+		if (first && it->type == RECORD_USES && records_owns(n, it->key))
+			judge_uses(n, it);
+	}
+}
+
 enum records_merge records_take(struct node *n, const uint8_t *bytes, uint32_t len, uint64_t term, struct record_item **out)
 {
 	struct record r, was = {0};

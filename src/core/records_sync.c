@@ -180,6 +180,7 @@ static void ready_check(struct node *n)
 	rs->ready = true;
 	rs->ready_lo = rs->lo;
 	rs->term++;
+	records_judge_uses(n);
 	tasks_choose(n);
 }
 
