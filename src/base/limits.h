@@ -23,7 +23,7 @@ enum limit_unit { LIMIT_COUNT, LIMIT_BYTES, LIMIT_MS, LIMIT_PER_S, LIMIT_BYTES_P
 	X(SOCKETS, sockets, SYSTEM, COUNT, 2048, 16, 1000000,                                                                   \
 	  "connections at once in any state, a quarter of them for dialling only; never more than the system's descriptors less 64") \
 	X(LINKS, links, SYSTEM, COUNT, 1024, 4, 1000000, "links at once whose hello was accepted; others are told to wait, and whom to try") \
-	X(ACCEPTS, accepts, SYSTEM, PER_S, 2000, 10, 1000000, "connections taken from the system; what comes faster waits there")  \
+	X(ACCEPTS, accepts, SYSTEM, PER_S, 1000, 10, 1000000, "connections taken from the system; what comes faster waits there")  \
 	X(HALF_OPEN, half_open, SYSTEM, COUNT, 256, 4, 100000,                                                                  \
 	  "inbound connections before the end of their handshake; above, the source with most of them loses its oldest")         \
 	X(HANDSHAKES, handshakes, SYSTEM, PER_S, 128, 1, 100000,                                                                \

@@ -272,10 +272,13 @@ void sockets_close(struct sockets *l, uint32_t number, int err)
 static void tcp_discard(struct tcp_link *k)
 {
 	uint8_t junk[4096];
+	uint32_t most = k->source && !k->accepted ? LINK_LINGER_STRANGER : LINK_LINGER_BYTES;
 	int n = 1;
-	for (int i = 0; i < 16 && n > 0; i++)
+	for (int i = 0; i < 16 && n > 0; i++) {
 		n = tls_read(&k->tls, junk, sizeof junk);
-	if (n < 0)
+		k->discarded += n > 0 ? (uint32_t)n : 0;
+	}
+	if (n < 0 || k->discarded > most)
 		tcp_fail(k, P2PS_ECLOSED);
 }
 

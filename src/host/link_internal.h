@@ -38,6 +38,7 @@ struct tcp_link {
 	uint32_t in_start, in_end;
 	uint32_t number;
 	uint32_t warm;                /* sweeps to go until it is idle; 0: it is */
+	uint32_t discarded;           /* bytes read since the node closed it */
 	uint32_t charged;             /* bytes counted in the node's pool for what OpenSSL holds */
 	struct source *source;        /* inbound: where it counts, until it is closed */
 	int fd, poll_events, err;

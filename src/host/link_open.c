@@ -259,7 +259,6 @@ static void admit(struct sockets *l, int fd, const struct sockaddr_storage *ss)
 	}
 	l->next_inbound++;
 	SOCKETS_ADD(l->n.accepted, 1);
-	tune(fd);
 	k->fd = fd;
 	k->class = LINK_CONTROL;
 	k->source = from;
@@ -269,7 +268,6 @@ static void admit(struct sockets *l, int fd, const struct sockaddr_storage *ss)
 	l->half_last = k;
 	SOCKETS_ADD(l->n.half_open, 1);
 	limit_use(half, SOCKETS_GET(l->n.half_open));
-	addr_text(ss, k->remote);
 	tcp_set_deadline(k, loop_boot_us() + l->cfg.limits->v[LIMIT_HANDSHAKE_MS_ID].max * 1000);
 	sockets_sweep_soon(l);
 	if (!tcp_watch(k, UV_READABLE))
@@ -292,10 +290,16 @@ void tcp_spoken(struct tcp_link *k)
 	bool waits = may == GATE_WAIT;
 	l->waiting += waits - k->waits;
 	k->waits = waits;
-	if (waits)
+	if (waits) {
 		tcp_poll(k, 0);
-	else
-		begin_shaking(k);
+		return;
+	}
+	struct sockaddr_storage ss = {0}; /* what a silent one need not have cost */
+	socklen_t len = sizeof ss;
+	if (getpeername(k->fd, (struct sockaddr *)&ss, &len) == 0)
+		addr_text(&ss, k->remote);
+	tune(k->fd);
+	begin_shaking(k);
 }
 
 /* Who has had no handshake for longest comes first; of those the one that came first. */
