@@ -385,6 +385,18 @@ void com_look(struct com *c)
 		queue = link_queued(c->links_v[i]) > queue ? link_queued(c->links_v[i]) : queue;
 	for (uint32_t i = 0; i < c->mates_n; i++)
 		pending = c->mates_v[i]->pending > pending ? c->mates_v[i]->pending : pending;
+	for (int i = 0; i < 3; i++) {
+		static const enum limit_id rates[] = {LIMIT_PEER_FRAMES_ID, LIMIT_PEER_BYTES_ID, LIMIT_PEER_CONTROL_ID};
+		struct limit *rate = com_limit(c, rates[i]);
+		uint64_t most = 0, full = rate->max * BUCKET_SECONDS;
+		for (uint32_t k = 0; k < c->mates_n; k++) {
+			struct bucket *b = i == 0 ? &c->mates_v[k]->frames : i == 1 ? &c->mates_v[k]->bytes : &c->mates_v[k]->control;
+			if (b->at_us)
+				bucket_fill(b, rate, c->now_us);
+			most = b->at_us && full - b->left + b->debt > most ? full - b->left + b->debt : most;
+		}
+		limit_use(rate, most);
+	}
 	limit_use(com_limit(c, LIMIT_PEER_QUEUE_ID), queue);
 	limit_use(com_limit(c, LIMIT_PEER_PENDING_ID), pending);
 }

@@ -140,7 +140,7 @@ struct com_config {
 struct com_counters {
 	uint64_t frames_in, frames_out, bytes_in, bytes_out; /* frames as defined above, without TLS and TCP */
 	uint64_t hello_refused, unknown_type, unknown_ext, malformed, dial_failed, queue_cut, congested;
-	uint64_t dials, accepted, hello_timeout, ties, superseded, idle_closed;
+	uint64_t dials, accepted, hello_timeout, ties, superseded, idle_closed, rate_cut;
 };
 
 struct com; /* in com_internal.h */

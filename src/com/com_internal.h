@@ -105,6 +105,8 @@ struct mate {
 	struct link *up[2], *dial[2];
 	struct link *closing; /* the former control link, being closed without loss */
 	uint64_t dial_at_us, bulk_at_us, released_us;
+	struct bucket frames, bytes, control; /* what it may still send */
+	uint64_t paused_us;     /* its links are not read until then */
 	uint64_t busy_until_us; /* it said in its BYE that it is busy until then */
 	struct pending *first, *end;
 	uint32_t pending, pending_bytes;

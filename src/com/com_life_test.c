@@ -521,6 +521,52 @@ static void test_spare(void **state)
 	assert_null(com_check(w.node[1].com));
 }
 
+static int flood(int n, int to, int frames)
+{
+	int sent = 0;
+	for (; sent < frames && send_class(&w, n, to, LINK_CONTROL, 0) == 0; sent++) {
+		w.steps = 0;
+		settle(&w);
+	}
+	return sent;
+}
+
+/* Above its rate a peer's link rests; a host that does not heed that sees the peer cut, and told when to come again. */
+static void test_rates(void **state)
+{
+	struct limit *rate = &w.node[1].limits.v[LIMIT_PEER_FRAMES_ID];
+	rate->max = 1000;
+	up_ab();
+	w.tracing = false;
+	flood(0, 1, 2000);
+	assert_int_equal(rate->refused, 0);
+	w.tracing = true;
+	assert_int_equal(flood(0, 1, 1), 1);
+	expect("A -> B #2000\n"
+	       "B pauses A\n"
+	       "B: #2000 from A\n"); /* a wish: what was read already counts */
+	assert_int_equal(rate->refused, 1);
+	w.tracing = false;
+	assert_int_equal(flood(0, 1, 10), 10);
+	pass(&w, 1000000);
+	assert_int_equal(flood(0, 1, 900), 900); /* what a second allows, less the debt */
+	pass(&w, 10000000);
+	int heard = w.node[1].heard, sent = flood(0, 1, 20000);
+	assert_in_range(sent, 2000 + 2000 + 8192, 2000 + 2000 + 8192 + 400); /* time passes meanwhile */
+	assert_int_equal(w.node[1].heard - heard, sent - 1);
+	assert_int_equal(w.node[1].last_err, P2PS_EBUSY);
+	assert_int_equal(w.node[0].last_err, P2PS_EBUSY);
+	assert_int_equal(com_counters(w.node[1].com)->rate_cut, 1);
+	com_look(w.node[1].com);
+	w.tracing = true;
+	forget();
+	connect_to(&w, 0, 1);
+	pass(&w, 1900000);
+	expect(""); /* retry_ms */
+	pass(&w, 4000000);
+	assert_true(joined(&w, 0, 1));
+}
+
 /* A busy node says when to come again, and nobody comes sooner. */
 static void test_busy(void **state)
 {
@@ -813,7 +859,7 @@ static void test_reasons(void **state)
 
 static void test_sizes(void **state)
 {
-	assert_in_range(sizeof(struct mate), 1, 400);
+	assert_in_range(sizeof(struct mate), 1, 480);
 	assert_in_range(sizeof(struct link), 1, 256);
 }
 
@@ -851,7 +897,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_two_dials), T(test_simultaneous), T(test_parked_admitted), T(test_parked_timeout), T(test_exists_not), T(test_supersede),
 		T(test_half_dead), T(test_older_start), T(test_one_way), T(test_idle), T(test_held), T(test_used),
-		T(test_idle_crossed), T(test_close_peer), T(test_next_peer), T(test_other_network), T(test_bad_bodies), T(test_done_nonsense), T(test_done_timeout), T(test_close_and_connect), T(test_lost), T(test_links_max), T(test_busy), T(test_spare), T(test_congestion),
+		T(test_idle_crossed), T(test_close_peer), T(test_next_peer), T(test_other_network), T(test_bad_bodies), T(test_done_nonsense), T(test_done_timeout), T(test_close_and_connect), T(test_lost), T(test_links_max), T(test_busy), T(test_rates), T(test_spare), T(test_congestion),
 		T(test_queue_cut), T(test_bulk_cut), T(test_pending_bounded), T(test_bulk), T(test_bulk_waits), T(test_bulk_lost),
 		T(test_bulk_alone), T(test_ping), T(test_unknown_type), T(test_bodies), T(test_new_id),
 		T(test_reasons), T(test_sizes), T(test_memory),

@@ -200,6 +200,8 @@ static inline void trace_actions(struct world *w, int n)
 			trace(w, "%c dials %s%s", names[n], a->dial.address, a->dial.class == LINK_BULK ? " bulk" : "");
 		else if (a->type == ACTION_SEND && (c = conn_find(w, n, a->send->link, &side)) && !c->end[side].down)
 			trace(w, "%c -> %c %s", names[n], other_name(w, c, side), frame_words(w, a->send));
+		else if (a->type == ACTION_PAUSE && (c = conn_find(w, n, a->pause.link, &side)))
+			trace(w, "%c pauses %c", names[n], other_name(w, c, side));
 		else if (a->type == ACTION_CLOSE && (c = conn_find(w, n, a->close.link, &side)))
 			trace(w, "%c closes %c", names[n], other_name(w, c, side));
 	}

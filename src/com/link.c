@@ -25,6 +25,10 @@
 
 #define BULK_WAIT 65536u /* bytes on the control link above which bulk waits for a bulk link that is being dialled */
 #define PING_MAX 64u
+#define AHEAD_BYTES (256u << 10) /* what a host that was asked to pause may have read ahead */
+#define AHEAD_FRAMES 8192u
+#define PAUSE_MAX_US 1000000u /* a pause is said again if it shall last longer */
+#define PAUSE_STEP_US 50000u
 
 struct link *link_find(const struct com *c, uint32_t number) { return number ? map_get(&c->links, number) : NULL; }
 
@@ -390,6 +394,45 @@ static void paths_frame(struct com *c, struct link *l, const struct frame *f)
 		link_deadline(c, l, c->now_us);
 }
 
+/* Takes so much from one of a peer's buckets; above the rate its link is to rest. False: it goes on and on. */
+static bool spend(struct com *c, struct link *l, struct bucket *b, enum limit_id id, uint64_t n)
+{
+	struct limit *rate = com_limit(c, id);
+	uint64_t wait = bucket_spend(b, rate, n, c->now_us);
+	struct mate *m = l->mate;
+	if (!wait)
+		return true;
+	if (b->debt > rate->max * BUCKET_SECONDS + (id == LIMIT_PEER_BYTES_ID ? AHEAD_BYTES : AHEAD_FRAMES)) {
+		rate->refused++;
+		return false;
+	}
+	uint64_t until = c->now_us + (wait < PAUSE_MAX_US ? wait : PAUSE_MAX_US);
+	if (m->paused_us > c->now_us && until < m->paused_us + PAUSE_STEP_US)
+		return true;
+	struct action *a = outbox_add(c->out, ACTION_PAUSE);
+	rate->refused += m->paused_us <= c->now_us;
+	m->paused_us = until;
+	if (a) {
+		a->pause.link = l->number;
+		a->pause.until_us = until;
+	}
+	return true;
+}
+
+/* False: the peer was cut. */
+static bool within_rates(struct com *c, struct link *l, struct slice whole)
+{
+	struct mate *m = l->mate;
+	if (spend(c, l, &m->frames, LIMIT_PEER_FRAMES_ID, 1) && spend(c, l, &m->bytes, LIMIT_PEER_BYTES_ID, whole.len) &&
+	    (!frame_type_control(whole.p[0]) || spend(c, l, &m->control, LIMIT_PEER_CONTROL_ID, 1)))
+		return true;
+	c->counters.rate_cut++;
+	m->frames = m->bytes = m->control = (struct bucket){0};
+	link_bye(c, l, P2PS_EBUSY, "more frames than a peer may send", NULL);
+	link_lost(c, l, P2PS_EBUSY);
+	return false;
+}
+
 static void up_frame(struct com *c, struct link *l, struct slice whole)
 {
 	struct frame f;
@@ -399,6 +442,8 @@ static void up_frame(struct com *c, struct link *l, struct slice whole)
 	m->p.last_heard_us = c->now_us;
 	m->p.frames_in++;
 	m->p.bytes_in += whole.len;
+	if (l->state == LINK_UP && !within_rates(c, l, whole))
+		return;
 	if (frame_decode(&f, whole)) {
 		link_cut(c, l, "a frame that does not parse");
 		return;

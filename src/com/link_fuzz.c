@@ -213,6 +213,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	limits_init(&limits);
 	limits.v[LIMIT_LINKS_ID].max = 6;
 	limits.v[LIMIT_HELLOS_ID].max = 4;
+	limits.v[LIMIT_PEER_FRAMES_ID].max = 10;
+	limits.v[LIMIT_PEER_BYTES_ID].max = 1000;
 	struct com_config cfg = {.pool = &g.pool, .crypto = &crypto_real, .rng = &g.rng, .network = &net, .incarnation = 1,
 				 .limits = &limits, .hooks = {&g, on_up, on_down, on_frame, NULL, on_dialled, NULL, NULL, NULL}};
 	memset(cfg.key, 2, 32); /* between the others' */

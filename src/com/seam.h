@@ -137,6 +137,7 @@ enum action_type {
 	ACTION_DIAL,
 	ACTION_SEND,
 	ACTION_CLOSE,
+	ACTION_PAUSE,
 	ACTION_DELIVER,
 	ACTION_REPLY,
 	ACTION_SETTLED,
@@ -172,6 +173,8 @@ struct action {
 		 * body.p, the host may put the head there instead of copying the body. */
 		struct action_send *send;
 		struct { uint32_t link; int err; } close; /* what was sent before it is written out first, within 1 s */
+		/* The peer sends more than it may: take nothing from this link before then. A wish; who goes on all the same is cut. */
+		struct { uint32_t link; uint64_t until_us; } pause;
 		struct action_deliver *deliver;
 		struct {
 			uint64_t tag;

@@ -219,7 +219,7 @@ void flow_in_room(struct node *n, bool any)
 	f->waits = NULL;
 	while (in) {
 		struct flow_in *next = in->wait_next;
-		if ((much || (any && messages)) && bytes >= in->want_bytes) {
+		if (in->wait_service ? any : (much || (any && messages)) && bytes >= in->want_bytes) {
 			in->wait_listed = false;
 			in->status = FLOW_OK;
 			in_send_ack(n, in);
@@ -235,16 +235,17 @@ void flow_in_room(struct node *n, bool any)
 }
 
 /* ---- data ---- */
-static enum flow_status in_may(const struct node *n, const struct frame *f)
+static enum flow_status in_may(struct node *n, struct flow_in *in, const struct frame *f, const struct flow_data *d)
 {
 	if (!node_is_member(n))
 		return FLOW_RETRY;
 	if (f->service && !services_has(n, f->service))
 		return FLOW_REFUSED;
-	if (!(f->flags & FRAME_KEY))
-		return FLOW_OK;
-	if (ring_serves(n->ring, f->dst))
-		return FLOW_OK;
+	if (!(f->flags & FRAME_KEY) || ring_serves(n->ring, f->dst)) {
+		in->want_bytes = 0;
+		in->wait_service = f->service && !services_may(n, f->service, d->count, d->entries.len);
+		return in->wait_service ? FLOW_FULL : FLOW_OK;
+	}
 	return ring_owns(n->ring, f->dst) ? FLOW_RETRY : FLOW_NOT_RESPONSIBLE;
 }
 
@@ -327,8 +328,10 @@ static void in_take_part(struct node *n, struct flow_in *in, const struct frame 
 
 static void in_take(struct node *n, struct flow_in *in, const struct frame *f, const struct flow_data *d)
 {
-	enum flow_status may = in_may(n, f);
+	enum flow_status may = in_may(n, in, f, d);
 	if (may != FLOW_OK) {
+		if (may == FLOW_FULL)
+			flow_wake(&n->flow->wait_us, n->now_us + FLOW_ROOM_US);
 		in->hint = in_hint(n);
 		in_tell(n, in, may);
 		return;

@@ -90,6 +90,7 @@ struct flow_in {
 	uint16_t round;             /* the newest seen */
 	uint8_t status;             /* what keeps next_seq out, told in this round */
 	bool known;                 /* something of this incarnation came: round and next_seq hold */
+	bool wait_service;          /* it waits for a service that got too much lately, not for the program */
 	bool ended;                 /* this round is over: what still comes of it is dropped */
 	struct buf *part;           /* a message that comes in fragments */
 	uint32_t part_have, part_total;

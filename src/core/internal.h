@@ -184,6 +184,8 @@ void services_stop(struct node *n);
 bool services_run(const struct node *n, const struct op *op); /* may this operation be asked for now? */
 void services_free(struct node *n);
 void services_message(struct node *n, uint8_t number, const struct contact *from, bool to_key, uint64_t key, struct slice body);
+/* May it get so much more now? Then it counts. */
+bool services_may(struct node *n, uint8_t number, uint32_t count, uint64_t bytes);
 bool services_has(const struct node *n, uint8_t number); /* it runs here */
 void services_range(struct node *n);
 void services_peer(struct node *n, struct peer *p, bool up);

@@ -16,7 +16,10 @@
 
 static void node_service_frame(struct node *n, struct peer *p, const struct frame *f)
 {
-	services_message(n, f->service, &p->c, false, 0, f->body);
+	if (services_may(n, f->service, 1, f->body.len))
+		services_message(n, f->service, &p->c, false, 0, f->body);
+	else
+		n->stats.drop_limit++;
 }
 
 static const struct node_frame {

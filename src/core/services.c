@@ -12,6 +12,7 @@ struct service_slot {
 	const struct service *s;
 	void *state;
 	uint64_t timer; /* UINT64_MAX: off */
+	struct bucket messages, bytes;
 };
 
 struct service_io {
@@ -44,6 +45,27 @@ static struct service_slot *service_slot(const struct node *n, uint8_t number)
 		if (s->v[i].s->number == number)
 			return &s->v[i];
 	return NULL;
+}
+
+bool services_may(struct node *n, uint8_t number, uint32_t count, uint64_t bytes)
+{
+	struct service_slot *slot = service_slot(n, number);
+	struct limit *messages = &n->limits->v[LIMIT_SERVICE_MESSAGES_ID], *size = &n->limits->v[LIMIT_SERVICE_BYTES_ID];
+	if (!slot)
+		return true;
+	if (!bucket_take(&slot->messages, messages, 0, n->now_us) || !bucket_take(&slot->bytes, size, 0, n->now_us)) {
+		bucket_fill(&slot->messages, messages, n->now_us);
+		bucket_fill(&slot->bytes, size, n->now_us);
+		messages->refused += slot->messages.debt != 0;
+		size->refused += slot->bytes.debt != 0;
+		if (slot->messages.debt || slot->bytes.debt)
+			return false;
+	}
+	bucket_spend(&slot->messages, messages, count, n->now_us);
+	bucket_spend(&slot->bytes, size, bytes, n->now_us);
+	limit_use(messages, messages->max * BUCKET_SECONDS - slot->messages.left);
+	limit_use(size, size->max * BUCKET_SECONDS - slot->bytes.left);
+	return true;
 }
 
 struct pool *node_service_pool(struct node *n) { return n->pool; }

@@ -363,6 +363,50 @@ static void *flood(void *arg)
 	return NULL;
 }
 
+static int64_t limit_of(p2ps_node *n, const char *name, const char *member)
+{
+	p2ps_op *op;
+	int64_t v = -1;
+	assert_int_equal(p2ps_limits(n, &op), 0);
+	assert_int_equal(p2ps_op_wait(op, LONG), 0);
+	const p2ps_value *list = p2ps_op_value(op);
+	for (size_t i = 0; i < p2ps_value_count(list); i++)
+		if (strcmp(p2ps_value_string(p2ps_value_get(p2ps_value_at(list, i), "limit")), name) == 0)
+			v = p2ps_value_int(p2ps_value_get(p2ps_value_at(list, i), member), -1);
+	p2ps_op_free(&op);
+	return v;
+}
+
+/* A peer that sends more than it may is held back, not cut, and loses nothing. */
+static void a_peer_above_its_rate_is_held_back(void **state)
+{
+	enum { COUNT = 500, SIZE = 8192 };
+	static uint8_t data[SIZE];
+	p2ps_node *a = create_with(OPTIONS("node.id", "1")), *b = join_with(a, OPTIONS("node.id", "16", "limit.peer_bytes", "1000000"));
+	struct timespec start, end;
+	clock_gettime(CLOCK_MONOTONIC, &start);
+	for (uint32_t i = 0; i < COUNT; i++) {
+		memcpy(data, &i, sizeof i);
+		assert_int_equal(p2ps_send(a, 16, data, sizeof data, NULL, NULL), 0);
+	}
+	for (uint32_t i = 0, seen; i < COUNT; i++) {
+		p2ps_message *m = receive(b);
+		memcpy(&seen, p2ps_message_data(m, NULL), sizeof seen);
+		assert_int_equal(seen, i);
+		p2ps_message_free(&m);
+	}
+	assert_int_equal(p2ps_flush_wait(a, LONG), 0);
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	/* 4 MB, of which two seconds' worth at once, and what was read ahead. */
+	assert_true((end.tv_sec - start.tv_sec) * 1000 + (end.tv_nsec - start.tv_nsec) / 1000000 > 1500);
+	assert_true(limit_of(b, "peer_bytes", "refused") > 0);
+	assert_true(limit_of(b, "peer_bytes", "peak") > 1000000);
+	assert_int_equal(limit_of(b, "peer_bytes", "value"), 1000000);
+	assert_int_equal(limit_of(a, "peer_bytes", "refused"), 0);
+	p2ps_close(&a);
+	p2ps_close(&b);
+}
+
 static void threads_share_a_node(void **state)
 {
 	enum { THREADS = 3, COUNT = 20000 };
@@ -681,6 +725,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(options),
+		cmocka_unit_test(a_peer_above_its_rate_is_held_back),
 		cmocka_unit_test(errors),
 		cmocka_unit_test(by_invitation),
 		cmocka_unit_test(three_nodes),

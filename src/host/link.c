@@ -85,7 +85,9 @@ static void tcp_destroy(struct tcp_link *k)
 	tcp_out_clear(k);
 	l->warm -= k->warm != 0;
 	l->starved -= k->starved;
+	l->paused -= k->paused_us != 0;
 	k->warm = k->starved = 0;
+	k->paused_us = 0;
 	buf_unref(k->in);
 	k->in = NULL;
 	tls_free(&k->tls);
@@ -190,7 +192,7 @@ void sockets_tell(struct sockets *l)
 static void on_poll(uv_poll_t *p, int status, int events);
 void tcp_poll(struct tcp_link *k, int events)
 {
-	if (k->starved)
+	if (k->starved || k->paused_us)
 		events &= ~UV_READABLE;
 	if (events != k->poll_events && k->state != SOCK_DEAD && k->polling)
 		uv_poll_start(&k->poll, events, on_poll);
@@ -261,6 +263,8 @@ void sockets_close(struct sockets *l, uint32_t number, int err)
 		return;
 	}
 	bury(k, err ? err : P2PS_ECLOSED);
+	l->paused -= k->paused_us != 0;
+	k->paused_us = 0;
 	SOCKETS_ADD(l->n.open, -1);
 	k->state = SOCK_FLUSHING;
 	tcp_set_deadline(k, loop_boot_us() + LINK_LINGER_US);
@@ -272,13 +276,12 @@ void sockets_close(struct sockets *l, uint32_t number, int err)
 static void tcp_discard(struct tcp_link *k)
 {
 	uint8_t junk[4096];
-	uint32_t most = k->source && !k->accepted ? LINK_LINGER_STRANGER : LINK_LINGER_BYTES;
 	int n = 1;
 	for (int i = 0; i < 16 && n > 0; i++) {
 		n = tls_read(&k->tls, junk, sizeof junk);
-		k->discarded += n > 0 ? (uint32_t)n : 0;
+		k->discarded += n > 0 && k->discarded <= LINK_LINGER_BYTES ? (uint32_t)n : 0;
 	}
-	if (n < 0 || k->discarded > most)
+	if (n < 0 || (k->source && !k->accepted && k->discarded > LINK_LINGER_BYTES))
 		tcp_fail(k, P2PS_ECLOSED);
 }
 
@@ -298,7 +301,7 @@ static void on_poll(uv_poll_t *p, int status, int events)
 			tcp_flush(k);
 		if (k->state == SOCK_SHAKING)
 			tcp_shake(k);
-		else if (k->state == SOCK_IS_UP && (events & UV_READABLE))
+		else if (k->state == SOCK_IS_UP && (events & UV_READABLE) && !k->paused_us)
 			tcp_read(k);
 		else if ((k->state == SOCK_FLUSHING || k->state == SOCK_WAITING) && (events & UV_READABLE))
 			tcp_discard(k);
@@ -312,18 +315,18 @@ void sockets_sweep(struct sockets *l)
 	uint64_t now = loop_boot_us();
 	if (now < l->sweep_us)
 		return;
-	for (struct tcp_link *k = l->first; k && (l->timed || l->warm || l->starved); k = k->next) {
+	for (struct tcp_link *k = l->first; k && (l->timed || l->warm || l->starved || l->paused); k = k->next) {
 		if (k->deadline_us <= now && k->state != SOCK_DEAD)
 			tcp_fail(k, P2PS_ETIMEOUT);
 		tcp_cool(k);
-		tcp_feed(k);
+		tcp_feed(k, now);
 	}
 	if (!l->warm)
 		pool_spares_drop(l->cfg.pool);
 	sockets_serve(l);
 	bool paused = sockets_resume_listening(l);
 	l->sweep_us = UINT64_MAX;
-	if (l->timed || l->warm || l->starved || paused)
+	if (l->timed || l->warm || l->starved || l->paused || paused)
 		sockets_sweep_soon(l);
 	sockets_tell(l);
 }
@@ -418,6 +421,17 @@ bool sockets_work(struct sockets *l)
 	}
 	sockets_tell(l);
 	return l->dirty || l->again;
+}
+
+void sockets_pause(struct sockets *l, uint32_t number, uint64_t until_us)
+{
+	struct tcp_link *k = map_get(&l->by_number, number);
+	if (!k || k->state != SOCK_IS_UP || until_us <= k->paused_us)
+		return;
+	l->paused += k->paused_us == 0;
+	k->paused_us = until_us;
+	tcp_poll(k, k->poll_events);
+	sockets_sweep_soon(l);
 }
 
 void sockets_close_all(struct sockets *l)

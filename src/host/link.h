@@ -17,8 +17,7 @@
 #define LINK_DIAL_TIMEOUT_US 5000000u      /* look-up of the name, connection and handshake */
 #define LINK_LINGER_US 1000000u            /* what was sent before a close is written out within this */
 #define LINK_SILENCE_MS 8000               /* a host that answers nothing for so long is gone */
-#define LINK_LINGER_BYTES (4u << 20)       /* and of what still comes meanwhile no more than this is read ... */
-#define LINK_LINGER_STRANGER (64u << 10)   /* ... or this, from one that was never accepted */
+#define LINK_LINGER_BYTES (64u << 10)      /* of what still comes from one that was never accepted no more is read */
 #define LINK_QUEUE_MAX (16u << 20)         /* bytes queued above which a link is cut */
 #define LINK_READ_TURN (256u << 10)        /* bytes read from one link before the others get their turn */
 #define LINK_WRITE_TURN (512u << 10)
@@ -52,6 +51,7 @@ void sockets_free(struct sockets *l);
 void sockets_dial(struct sockets *l, uint32_t number, enum link_class class, const char *address);
 void sockets_send(struct sockets *l, struct action_send *s); /* takes over s->body's reference */
 void sockets_close(struct sockets *l, uint32_t number, int err);
+void sockets_pause(struct sockets *l, uint32_t number, uint64_t until_us); /* nothing is read from it before then */
 void sockets_close_all(struct sockets *l); /* listeners, too; for a node that has stopped */
 unsigned sockets_alive(const struct sockets *l);
 /* Time-outs and the like: to be called when sockets_deadline has come, which changes with every other call. */

@@ -29,6 +29,7 @@ struct tcp_link {
 	struct addrinfo *addrs, *addr; /* to try */
 	struct tls tls;
 	uint64_t deadline_us;         /* UINT64_MAX: none */
+	uint64_t paused_us;           /* not read before then; 0: as ever */
 	uint64_t written, told;       /* plaintext bytes */
 	struct slice *out;            /* ring of plaintext to encrypt */
 	uint32_t out_head, out_count, out_cap;
@@ -73,6 +74,7 @@ struct sockets {
 	unsigned timed;    /* links with a deadline */
 	unsigned warm;     /* links in use lately */
 	unsigned starved;  /* links that wait for memory to read into */
+	unsigned paused;   /* links that are not read for a while */
 	unsigned waiting;  /* links that wait for a handshake */
 	struct gate gate;
 	struct pool own;   /* of these structs: not the node's, whose cap is for what peers send */
@@ -100,7 +102,7 @@ void tcp_read(struct tcp_link *k);
 void tcp_mark_dirty(struct tcp_link *k);
 void tcp_mark_again(struct tcp_link *k);
 void tcp_cool(struct tcp_link *k); /* once a sweep */
-void tcp_feed(struct tcp_link *k); /* memory may be there again */
+void tcp_feed(struct tcp_link *k, uint64_t now); /* memory may be there again, or the pause be over */
 
 /* ---- link_open.c ---- */
 void tcp_connected(struct tcp_link *k);

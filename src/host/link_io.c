@@ -261,7 +261,7 @@ static uint32_t in_want(const struct tcp_link *k)
 /* Hands every whole frame to the node. False: the link is not up any more. */
 static bool in_frames(struct tcp_link *k)
 {
-	while (k->state == SOCK_IS_UP && k->in_end - k->in_start >= FRAME_HEADER) {
+	while (k->state == SOCK_IS_UP && !k->paused_us && k->in_end - k->in_start >= FRAME_HEADER) {
 		const uint8_t *p = k->in->data + k->in_start;
 		uint32_t n = frame_length(p);
 		if (n == 0 || n > FRAME_MAX) {
@@ -276,7 +276,7 @@ static bool in_frames(struct tcp_link *k)
 		struct event ev = {.type = EVENT_FRAME, .frame = {k->number, {k->in, p, n}}};
 		k->l->cfg.event(k->l->cfg.ctx, &ev);
 	}
-	return k->state == SOCK_IS_UP;
+	return k->state == SOCK_IS_UP && !k->paused_us;
 }
 
 /* A buffer nobody holds serves the next link; one that is held stays, as long as small frames still fit behind. */
@@ -302,12 +302,15 @@ static void starve(struct tcp_link *k)
 	sockets_sweep_soon(k->l);
 }
 
-void tcp_feed(struct tcp_link *k)
+void tcp_feed(struct tcp_link *k, uint64_t now)
 {
-	if (!k->starved || k->state != SOCK_IS_UP)
+	bool over = k->paused_us && k->paused_us <= now;
+	if ((!k->starved && !over) || k->state != SOCK_IS_UP)
 		return;
+	k->l->starved -= k->starved;
+	k->l->paused -= over;
 	k->starved = false;
-	k->l->starved--;
+	k->paused_us = over ? 0 : k->paused_us;
 	tcp_poll(k, k->poll_events | UV_READABLE);
 	tcp_mark_again(k);
 }
@@ -316,6 +319,8 @@ void tcp_read(struct tcp_link *k)
 {
 	uint32_t left = LINK_READ_TURN;
 	keep_warm(k);
+	if (k->paused_us || (k->in && !in_frames(k))) /* what a pause left lying comes first */
+		return;
 	while (k->state == SOCK_IS_UP) {
 		if (left == 0) {
 			tcp_mark_again(k);

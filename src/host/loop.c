@@ -42,6 +42,9 @@ static void drain(struct loop *l)
 		case ACTION_CLOSE:
 			sockets_close(l->links, a->close.link, a->close.err);
 			break;
+		case ACTION_PAUSE:
+			sockets_pause(l->links, a->pause.link, a->pause.until_us);
+			break;
 		case ACTION_DIAL:
 			sockets_dial(l->links, a->dial.link, a->dial.class, a->dial.address);
 			break;

@@ -341,6 +341,10 @@ static void drain_program(struct world *w, struct world_node *n, const struct ac
 		if (h->settled)
 			h->settled(h->ctx, n->index, a->settled.messages, a->settled.bytes);
 		break;
+	case ACTION_PAUSE: /* a wish; here links go on, and who does not stop is cut */
+		v[2] = a->pause.link;
+		world_trace(w, n->index, "  pause link %u", a->pause.link);
+		break;
 	case ACTION_EMIT:
 		world_trace(w, n->index, "  event %s", a->emit.name);
 		if (h->emit)

@@ -15,6 +15,7 @@
 static char answer[1024]; /* of the last request */
 static int answer_err;
 static bool answered;
+static unsigned answers, good;
 
 static void print_value(const struct value *v, char *out, size_t size)
 {
@@ -38,6 +39,8 @@ static void print_value(const struct value *v, char *out, size_t size)
 static void on_reply(void *ctx, unsigned node, const struct action *a)
 {
 	answered = true;
+	answers++;
+	good += a->reply.err == 0;
 	answer_err = a->reply.err;
 	answer[0] = '\0';
 	if (a->reply.result)
@@ -47,12 +50,14 @@ static void on_reply(void *ctx, unsigned node, const struct action *a)
 static struct world *w;
 static struct network net;
 static struct pool pool;
+static struct limits limits; /* of node 2 */
 
 static void start(unsigned i, uint64_t id, bool found)
 {
 	unsigned via = 0;
 	struct world_start s = {.id = id, .found = found, .known = found, .join = &via, .join_count = !found};
 	s.base.services = all_services;
+	s.base.limits = i == 2 ? &limits : NULL;
 	s.base.stream_messages = 100;
 	s.base.stream_bytes = 100000;
 	assert_true(world_start(w, i, &s));
@@ -64,6 +69,7 @@ static void build(void **state)
 	struct world_hooks hooks = {.reply = on_reply};
 	uint8_t seed[32] = {1}, public_key[32], secret[64];
 	pool_init(&pool, 0);
+	limits_init(&limits);
 	w = world_new(&cfg, &hooks);
 	const struct crypto *c = world_config(w)->crypto;
 	c->keypair(public_key, secret, seed);
@@ -184,6 +190,38 @@ static void too_much_is_refused(void **state)
 	assert_int_equal(answer_err, P2PS_ETOO_LARGE);
 }
 
+/* A service that gets more than it may makes those who ask wait; nobody loses anything. */
+static void a_service_above_its_rate_lets_wait(void **state)
+{
+	uint64_t began = world_now(w);
+	struct limit *rate = &limits.v[LIMIT_SERVICE_MESSAGES_ID];
+	limits.v[LIMIT_SERVICE_MESSAGES_ID].max = 10;
+	world_run_until(w, world_now(w) + 5 * WORLD_SECOND);
+	uint64_t before = rate->refused;
+	answers = good = 0;
+	for (unsigned i = 0; i < 60; i++) {
+		struct arena a;
+		arena_init(&a, 65536);
+		struct event ev = {.type = EVENT_REQUEST};
+		ev.request.tag = 1000 + i;
+		ev.request.op = op_find("template", "echo");
+		ev.request.args = value_record(&a);
+		value_add_id(&a, (struct value *)ev.request.args, "id", 99);
+		ev.request.body = slice_copy(&pool, "x", 1);
+		assert_true(world_inject(w, i % 2, &ev));
+		slice_drop(&ev.request.body);
+		arena_free(&a);
+		world_run_until(w, world_now(w) + 1000);
+	}
+	began = world_now(w);
+	while (answers < 60 && world_now(w) < began + 30 * WORLD_SECOND)
+		world_run_until(w, world_now(w) + WORLD_SECOND / 10);
+	assert_int_equal(good, 60);
+	assert_true(world_now(w) - began > 2 * WORLD_SECOND); /* 20 at once, then 10 a second */
+	assert_true(rate->refused > before);
+	rate->max = limit_rows[LIMIT_SERVICE_MESSAGES_ID].fallback;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -192,6 +230,7 @@ int main(void)
 		cmocka_unit_test(a_kept_file_is_hashed_and_read_back),
 		cmocka_unit_test(a_replacement_is_whole_or_not_at_all),
 		cmocka_unit_test(too_much_is_refused),
+		cmocka_unit_test(a_service_above_its_rate_lets_wait),
 	};
 	build(NULL);
 	int failed = cmocka_run_group_tests(tests, NULL, NULL);
