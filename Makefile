@@ -1,7 +1,7 @@
 # A thin front: everything is built by Meson and checked by the scripts it calls. `make help` lists the targets.
 BUILD ?= build
 PREFIX ?= /usr/local
-.PHONY: all help deps deps-ci build demo test lint seeds model bench fuzz sanitize coverage install docs clean
+.PHONY: all help deps deps-ci build demo test lint seeds model bench fuzz sanitize soak coverage install docs clean
 
 all: build
 
@@ -53,6 +53,12 @@ fuzz: deps-ci
 ## make sanitize   unit, lab and network tests under AddressSanitizer and UndefinedBehaviorSanitizer
 sanitize: deps-ci
 	@tools/sanitize
+
+## make soak       rounds of kill, stop, partition, full disk, clock steps on 16 daemons (ROUNDS=200, SEED=1; resumes; needs root)
+ROUNDS ?= 200
+SEED ?= 1
+soak: build
+	@tools/soak --build $(BUILD) --rounds $(ROUNDS) --seed $(SEED)
 
 ## make coverage   line and branch coverage of the unit and lab tests
 coverage: deps-ci

@@ -61,6 +61,8 @@ static const struct op_arg join_args[] = {
 };
 static const struct op_arg up_args[] = {
 	{"passphrase-file", ARG_TEXT, .meta = "FILE", .help = "unseal the root key for this run with the passphrase in this file's first line"},
+	{"safe", ARG_BOOL, .help = "safe mode: a member like any other, without services beyond the core; also after three crashes in a row, each within a minute"},
+	{"normal", ARG_BOOL, .help = "no safe mode and no waiting, whatever happened before"},
 	ARG_LISTEN, ARG_ADVERTISE, ARG_LIMIT, ARG_FOREGROUND, END};
 static const struct op_arg export_args[] = {
 	{"passphrase-file", ARG_TEXT, .meta = "FILE", .help = "seal it with the passphrase in this file's first line (needed unless it is sealed already)"},
@@ -211,7 +213,7 @@ const struct op node_ops[] = {
 	 "Show the messages that arrived here.",
 	 "p2ps messages --since 0 --timeout 0", NULL},
 	{"node", "status", OP_REPEATABLE, no_args,
-	 "id, pid, network, state, range{from, to}, pred, succ[], links{in, out}, access_points[], fingerprint, zone, epoch, version, serving, safe, size_estimate, table",
+	 "id, pid, network, state, range{from, to}, pred, succ[], links{in, out}, access_points[], fingerprint, zone, epoch, version, mode, crashes, serving, safe, size_estimate, table",
 	 "ENOT_RUNNING", "read", "0.1",
 	 "Show this node: its state, its range and its neighbours.",
 	 "p2ps status", node_run_status},

@@ -33,6 +33,8 @@ static void decorate(struct daemon *d, const struct op *op, json_t *j)
 		json_object_set_new(j, "pid", json_integer(getpid()));
 		own_points(d, json_object_get(j, "access_points"));
 		json_object_set_new(j, "version", json_string(P2PS_BUILD_VERSION));
+		json_object_set_new(j, "mode", json_string(d->crashes.safe ? "safe" : "normal"));
+		json_object_set_new(j, "crashes", json_integer(d->crashes.row));
 	} else if (strcmp(op->name, "stats") == 0) {
 		struct host_stats s;
 		host_stats(d->host, &s);
@@ -136,6 +138,11 @@ static void stop_call(struct daemon *d, struct http_call *call, bool leave)
 	host_stop(d->host, leave);
 }
 
+static bool core_op(const struct op *op)
+{
+	return strcmp(op->service, "node") == 0 || strcmp(op->service, "record") == 0;
+}
+
 void calls_run(void *ctx, const struct op *op, const struct value *args, const void *body, size_t len,
 	       struct http_call *call)
 {
@@ -146,6 +153,8 @@ void calls_run(void *ctx, const struct op *op, const struct value *args, const v
 		http_call_done(call, 0, NULL, version_json(P2PS_BUILD_VERSION));
 	else if (strcmp(op->service, "network") == 0)
 		root_call(d, op, args, call);
+	else if (op->run && d->crashes.safe && !core_op(op))
+		http_call_done(call, P2PS_EUNSUPPORTED, "the node is in safe mode, without services (p2ps down, then p2ps up --normal)", NULL);
 	else if (op->run)
 		node_call(d, op, args, body, len, call);
 	else

@@ -3,6 +3,7 @@
 #define P2PS_DAEMON_DAEMON_H
 #include <jansson.h>
 
+#include "daemon/crashes.h"
 #include "edge/backlog.h"
 #include "edge/http.h"
 #include "host/host.h"
@@ -20,6 +21,8 @@ struct daemon {
 	char stop_text[256];
 	_Atomic(struct http_call *) stop_call; /* the down or leave that is answered when the node has stopped */
 	bool foreground, leaving;
+	struct crashes crashes;
+	char crashes_text[256];   /* to be logged; "": nothing */
 };
 
 /* streams.c: the message and event streams between the node's thread and readers. */

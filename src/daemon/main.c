@@ -102,6 +102,8 @@ static const char *joined_texts(struct arena *a, const struct value *list)
 	return all;
 }
 
+static const struct service *const no_services[] = {NULL};
+
 static int configure(struct host_config *cfg, struct order *o, struct daemon *d, char error[OP_JSON_ERROR])
 {
 	const struct value *a = o->args, *limits = value_get(a, "limit");
@@ -136,6 +138,8 @@ static int configure(struct host_config *cfg, struct order *o, struct daemon *d,
 			return err;
 		cfg->limits[id] = value ? value : LIMIT_FORGET;
 	}
+	if (d->crashes.safe)
+		cfg->services = no_services;
 	cfg->hooks = (struct host_hooks){.ctx = d, .ready = streams_init, .deliver = streams_deliver, .emit = streams_emit, .log = on_log,
 					 .joined = on_joined, .stopped = on_stopped};
 	return 0;
@@ -155,6 +159,7 @@ static int start(struct daemon *d, struct order *o, char error[OP_JSON_ERROR])
 	d->host = host_start(&cfg, &err, error, OP_JSON_ERROR);
 	if (!d->host)
 		return err;
+	crashes_started(&d->crashes);
 	d->backend = (struct http_backend){.ctx = d, .call = calls_run, .stream = streams_of, .render = streams_render,
 					   .boot_ms = boot_ms};
 	err = http_start(&d->http, socket_path, &d->backend, error);
@@ -184,8 +189,9 @@ static int watch(struct daemon *d, int signals, int ready, bool may_redraw)
 	bool told = false;
 	for (;;) {
 		int left = atomic_load(&d->stopped) ? 0 : -1;
-		if (left < 0 && poll(fds, 2, -1) < 0 && errno != EINTR)
+		if (left < 0 && poll(fds, 2, crashes_left_ms(&d->crashes)) < 0 && errno != EINTR)
 			return error_exit(P2PS_EINTERNAL);
+		crashes_stable(&d->crashes);
 		struct signalfd_siginfo info;
 		uint64_t n;
 		if (fds[0].revents & POLLIN && read(signals, &info, sizeof info) == sizeof info)
@@ -220,8 +226,33 @@ static void finish(struct daemon *d)
 		http_call_done(call, d->stop_err, d->stop_text, json_pack("{s:o,s:s}", "id", value_to_json(&id), "state", d->leaving ? "left" : "stopped"));
 	host_stop_wait(d->host, STOP_MS);
 	http_stop(&d->http);
+	crashes_stopped(&d->crashes); /* before the directory's lock goes */
 	host_free(&d->host);
 	streams_free(d);
+}
+
+/* False: stopped while it waited. */
+static bool look_at_crashes(struct daemon *d, const struct order *o, int signals, int ready)
+{
+	char *text = d->crashes_text;
+	bool up = strcmp(o->op->name, "up") == 0;
+	if (value_bool(o->args, "safe", false) && value_bool(o->args, "normal", false)) {
+		answer_error(ready, P2PS_EINVAL, "--safe and --normal exclude each other");
+		return false;
+	}
+	crashes_load(&d->crashes, o->dir, up && value_bool(o->args, "safe", false), !up || value_bool(o->args, "normal", false));
+	uint64_t wait_ms = d->foreground && up && !value_bool(o->args, "normal", false) ? crashes_wait_ms(&d->crashes) : 0;
+	if (d->crashes.safe || wait_ms) {
+		snprintf(text, sizeof d->crashes_text, "the last %u runs ended without a stop within a minute%s: starting %s%s", d->crashes.row,
+			 wait_ms ? ", waiting first" : "", d->crashes.safe ? "in safe mode, without services" : "as usual",
+			 d->crashes.safe ? " (p2ps up --normal starts all)" : "");
+		on_log(d, LOG_WARN, text);
+	}
+	struct pollfd fd = {.fd = signals, .events = POLLIN};
+	if (!wait_ms || poll(&fd, 1, (int)wait_ms) == 0)
+		return true;
+	answer_error(ready, P2PS_ECLOSED, "stopped while it waited after crashes");
+	return false;
 }
 
 /* One life of the node, from start to end. -1: draw another device key (the directory has none any more). */
@@ -232,8 +263,11 @@ static int run(struct daemon *d, struct order *o, int signals, int ready, bool m
 	if (err) {
 		code = answer_error(ready, err, error);
 	} else {
-		if (!d->foreground)
+		if (!d->foreground) {
 			go_quiet(o);
+			if (d->crashes_text[0])
+				on_log(d, LOG_WARN, d->crashes_text); /* here, too, and not only where it was started */
+		}
 		code = watch(d, signals, ready, may_redraw && host_key_new(d->host) && strcmp(o->op->name, "join") == 0 &&
 							!value_id(o->args, "id", 0));
 	}
@@ -270,6 +304,8 @@ int main(int argc, char **argv)
 		return answer_error(ready, err, error);
 	int signals = block_signals(), code;
 	d.wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (!look_at_crashes(&d, &o, signals, ready))
+		return error_exit(d.crashes.path[0] ? P2PS_ECLOSED : P2PS_EINVAL);
 	for (int draws = 1;; draws++) {
 		code = run(&d, &o, signals, ready, draws < DRAWS_MAX);
 		if (code >= 0)

@@ -312,7 +312,7 @@ static void machine_step(void *ctx, const struct event *ev, struct outbox *out)
 	if (h->node_stopped)
 		return;
 	node_step(h->node, ev, out);
-	if (atomic_load_explicit(&h->state, memory_order_relaxed) == HOST_STARTING)
+	if (atomic_load_explicit(&h->state, memory_order_relaxed) == HOST_STARTING && !h->joining)
 		host_look_joined(h);
 }
 

@@ -69,6 +69,7 @@ struct host {
 	struct host_post root_post;
 	uint8_t root_secret[64];  /* under lock: to be handed to the node */
 	bool was_member; /* in this run, or (HOST_UP) before */
+	bool joining; /* a member, and the directory is being told before the program is */
 	bool node_stopped, fresh; /* fresh: something was delivered and hooks.delivered not called */
 	char stop_text[200];
 };

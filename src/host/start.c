@@ -46,23 +46,39 @@ static void save_run(struct door_job *j)
 		j->err = dir_remove(s->h->dir, "left");
 }
 
+/* Who was told that it is a member stays one: what it says must survive a crash from that moment on. */
+static void tell_joined(struct host *h)
+{
+	if (atomic_load(&h->state) != HOST_STARTING)
+		return;
+	pthread_mutex_lock(&h->lock);
+	atomic_store(&h->state, HOST_JOINED);
+	pthread_cond_broadcast(&h->changed);
+	pthread_mutex_unlock(&h->lock);
+	if (h->hooks.joined)
+		h->hooks.joined(h->hooks.ctx);
+}
+
 static void save_done(struct door_job *j)
 {
 	struct save *s = j->ctx;
+	if (j->err && s->h->hooks.log)
+		s->h->hooks.log(s->h->hooks.ctx, LOG_ERROR, "the membership cannot be written to the directory: after a crash this node is none");
+	tell_joined(s->h);
 	memory_clear(&s->memory);
 	free(s->document);
 	free(s);
 	door_job_free(j);
 }
 
-static void save_membership(struct host *h, const struct network *net)
+static bool save_membership(struct host *h, const struct network *net)
 {
 	struct io_request none = {0};
 	struct save *s = calloc(1, sizeof *s);
 	struct door_job *j = s ? door_job_new(&none) : NULL;
 	if (!j) {
 		free(s);
-		return;
+		return false;
 	}
 	s->h = h;
 	s->len = net->document.len;
@@ -79,6 +95,7 @@ static void save_membership(struct host *h, const struct network *net)
 	j->call = save_run;
 	j->done = save_done;
 	door_post(h->door, j);
+	return true;
 }
 
 static void know_network(struct host *h, const struct network *net)
@@ -102,14 +119,9 @@ void host_look_joined(struct host *h)
 	h->was_member = true;
 	atomic_store(&h->id, h->memory.id);
 	know_network(h, net);
-	if (h->dir)
-		save_membership(h, net);
-	pthread_mutex_lock(&h->lock);
-	atomic_store(&h->state, HOST_JOINED);
-	pthread_cond_broadcast(&h->changed);
-	pthread_mutex_unlock(&h->lock);
-	if (h->hooks.joined)
-		h->hooks.joined(h->hooks.ctx);
+	h->joining = h->dir && save_membership(h, net);
+	if (!h->joining)
+		tell_joined(h);
 }
 
 /* ---- stopping ---- */
