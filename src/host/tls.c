@@ -24,6 +24,7 @@
 struct tls_context {
 	SSL_CTX *ctx;
 	BIO_METHOD *bio;
+	uint32_t rekey_after;
 };
 
 static void count(atomic_ullong *c, ssize_t n)
@@ -204,6 +205,7 @@ struct tls_context *tls_context_new(const uint8_t seed[32])
 	struct tls_context *c = calloc(1, sizeof *c);
 	if (!c)
 		return NULL;
+	c->rekey_after = REKEY_RECORDS;
 	c->ctx = SSL_CTX_new(TLS_method());
 	c->bio = BIO_meth_new(BIO_TYPE_SOURCE_SINK, "p2ps");
 	if (!c->ctx || !c->bio || !BIO_meth_set_read(c->bio, bio_read) || !BIO_meth_set_write(c->bio, bio_write) ||
@@ -223,10 +225,12 @@ void tls_context_free(struct tls_context *c)
 	free(c);
 }
 
+void tls_context_rekey(struct tls_context *c, uint32_t records) { c->rekey_after = records; }
+
 /* ---- a link ---- */
 int tls_open(struct tls *t, struct tls_context *c, int fd, bool server, atomic_ullong *wire_in, atomic_ullong *wire_out)
 {
-	*t = (struct tls){.fd = fd, .wire_in = wire_in, .wire_out = wire_out};
+	*t = (struct tls){.fd = fd, .rekey_after = c->rekey_after, .wire_in = wire_in, .wire_out = wire_out};
 	BIO *b = BIO_new(c->bio);
 	t->ssl = b ? SSL_new(c->ctx) : NULL;
 	if (!t->ssl) {
@@ -311,7 +315,7 @@ int tls_write(struct tls *t, const void *p, uint32_t n)
 {
 	const uint8_t *at = p;
 	ERR_clear_error();
-	if (t->records > REKEY_RECORDS) {
+	if (t->records > t->rekey_after) {
 		SSL_key_update(t->ssl, SSL_KEY_UPDATE_NOT_REQUESTED);
 		t->records = 0;
 	}

@@ -18,6 +18,7 @@
 struct tls_context;
 struct tls_context *tls_context_new(const uint8_t seed[32]); /* NULL: no memory or no OpenSSL to speak of */
 void tls_context_free(struct tls_context *c);
+void tls_context_rekey(struct tls_context *c, uint32_t records); /* new keys after so many records; for tests */
 
 struct tls {
 	SSL *ssl;
@@ -30,7 +31,7 @@ struct tls {
 	uint8_t *out;   /* ciphertext the socket has not taken yet */
 	uint32_t out_start, out_end, out_cap;
 	uint32_t early;   /* bytes read before the handshake was over */
-	uint32_t records; /* written since the last key update */
+	uint32_t records, rekey_after; /* written since the last key update; when to make one */
 	atomic_ullong *wire_in, *wire_out; /* counters to add to, ours to write */
 };
 
