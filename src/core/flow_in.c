@@ -125,7 +125,7 @@ static struct flow_ack in_ack(const struct node *n, const struct flow_in *in)
 	uint32_t messages;
 	uint64_t bytes;
 	node_stream_room(n, &messages, &bytes);
-	return (struct flow_ack){.next = in->next_seq, .hint = in->status == FLOW_OK ? 0 : in->hint, .room_messages = messages,
+	return (struct flow_ack){.next = in->next_seq, .room_messages = messages,
 				 .room_bytes = bytes < UINT32_MAX ? (uint32_t)bytes : UINT32_MAX, .status = in->status,
 				 .round = in->round, .flags = flow_unread(n) ? FLOW_UNREAD : 0};
 }
@@ -147,7 +147,7 @@ static void in_send_ack(struct node *n, struct flow_in *in)
 	if (!in->peer)
 		return;
 	struct flow_ack a = in_ack(n, in);
-	uint8_t body[FLOW_ACK_BODY];
+	uint8_t body[FLOW_ACK_BLOCK];
 	flow_ack_encode(&a, body);
 	struct frame f = {.type = FRAME_DATA_ACK, .hops = 1, .src = com_self(n->com)->id, .dst = in->id,
 			  .incarnation = n->cfg.incarnation, .sequence = a.next, .prefix = body, .prefix_len = sizeof body};
@@ -249,12 +249,6 @@ static enum flow_status in_may(struct node *n, struct flow_in *in, const struct 
 	return ring_owns(n->ring, f->dst) ? FLOW_RETRY : FLOW_NOT_RESPONSIBLE;
 }
 
-/* Who may be responsible instead: the keys that this node lost went to its left neighbour. */
-static uint64_t in_hint(const struct node *n)
-{
-	return n->ring && ring_pred_count(n->ring) ? ring_pred(n->ring, 0)->id : 0;
-}
-
 /* How many of the messages were taken. */
 static uint32_t in_deliver(struct node *n, struct flow_in *in, const struct frame *f, const struct flow_data *d,
 			   struct slice entries, uint32_t count)
@@ -332,7 +326,6 @@ static void in_take(struct node *n, struct flow_in *in, const struct frame *f, c
 	if (may != FLOW_OK) {
 		if (may == FLOW_FULL)
 			flow_wake(&n->flow->wait_us, n->now_us + FLOW_ROOM_US);
-		in->hint = in_hint(n);
 		in_tell(n, in, may);
 		return;
 	}

@@ -84,7 +84,7 @@ struct flow_in {
 	uint64_t id, incarnation;
 	struct peer *peer;          /* NULL: no link now */
 	uint64_t next_seq;
-	uint64_t heard_us, hint;
+	uint64_t heard_us;
 	uint32_t unacked_bytes;
 	uint32_t want_bytes;        /* room that the next message needs, when it waits for it */
 	uint16_t round;             /* the newest seen */

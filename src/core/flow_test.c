@@ -692,11 +692,11 @@ static void wire(void **state)
 	f.service = 0;
 	f.sequence = UINT64_MAX;
 	assert_int_equal(flow_data_decode(&r, &f), P2PS_EPROTO);
-	struct flow_ack a = {.hint = 5, .room_messages = 1, .room_bytes = 2, .round = 3, .status = FLOW_RETRY, .flags = FLOW_UNREAD}, b;
+	struct flow_ack a = {.room_messages = 1, .room_bytes = 2, .round = 3, .status = FLOW_RETRY, .flags = FLOW_UNREAD}, b;
 	flow_ack_encode(&a, body);
-	f = (struct frame){.type = FRAME_DATA_ACK, .sequence = 12, .body = {NULL, body, FLOW_ACK_BODY}};
+	f = (struct frame){.type = FRAME_DATA_ACK, .sequence = 12, .body = {NULL, body, FLOW_ACK_BLOCK}};
 	assert_int_equal(flow_ack_decode(&b, &f), 0);
-	assert_true(b.next == 12 && b.hint == 5 && b.room_messages == 1 && b.room_bytes == 2 && b.round == 3 && b.status == FLOW_RETRY &&
+	assert_true(b.next == 12 && b.room_messages == 1 && b.room_bytes == 2 && b.round == 3 && b.status == FLOW_RETRY &&
 		    b.flags == FLOW_UNREAD);
 	body[10] = FLOW_STATUSES;
 	assert_int_equal(flow_ack_decode(&b, &f), P2PS_EPROTO);

@@ -143,14 +143,9 @@ uint8_t flow_data_prefix(const struct flow_data *d, uint8_t out[SEAM_HEAD_MAX])
 int flow_ack_decode(struct flow_ack *a, const struct frame *f)
 {
 	*a = (struct flow_ack){.next = f->sequence};
-	if (f->body.len != FLOW_ACK_BODY || !block_read(a, f->body.p))
+	if (f->body.len != FLOW_ACK_BLOCK || !block_read(a, f->body.p))
 		return P2PS_EPROTO;
-	a->hint = le64(f->body.p + FLOW_ACK_BLOCK);
 	return 0;
 }
 
-void flow_ack_encode(const struct flow_ack *a, uint8_t out[FLOW_ACK_BODY])
-{
-	block_write(a, out);
-	put_le64(out + FLOW_ACK_BLOCK, a->hint);
-}
+void flow_ack_encode(const struct flow_ack *a, uint8_t out[FLOW_ACK_BLOCK]) { block_write(a, out); }

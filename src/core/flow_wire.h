@@ -10,7 +10,7 @@
  * With FRAME_EXT_FRAGMENT (count 1) the body holds a part of one entry, its length included.
  *
  * DATA_ACK: header.sequence is the number of the next message expected; everything before it is in the stream.
- *   ack block: room messages u32, room bytes u32, round u16, status u8, flags u8;   then hint u64 (0: none) */
+ *   ack block: room messages u32, room bytes u32, round u16, status u8, flags u8 */
 #ifndef P2PS_CORE_FLOW_WIRE_H
 #define P2PS_CORE_FLOW_WIRE_H
 #include <stdbool.h>
@@ -22,7 +22,6 @@
 #define FLOW_TYPE_MAX 127u /* bytes of a content type */
 #define FLOW_DATA_FIXED 13u
 #define FLOW_ACK_BLOCK 12u
-#define FLOW_ACK_BODY (FLOW_ACK_BLOCK + 8u)
 
 enum flow_data_flag { FLOW_PROMPT = 1 /* answer at once */, FLOW_ACK = 2 /* an ack rides along */ };
 enum flow_ack_flag { FLOW_UNREAD = 1 /* nobody has read from the stream for FLOW_UNREAD_US though there was something */ };
@@ -38,7 +37,7 @@ enum flow_status {      /* what keeps message `next` out */
 };
 
 struct flow_ack {
-	uint64_t next, hint;
+	uint64_t next;
 	uint32_t room_messages, room_bytes;
 	uint16_t round;
 	uint8_t status, flags;
@@ -58,7 +57,7 @@ int flow_data_decode(struct flow_data *d, const struct frame *f);
 uint8_t flow_data_prefix(const struct flow_data *d, uint8_t out[SEAM_HEAD_MAX]); /* returns its length */
 uint8_t flow_data_prefix_len(const struct flow_data *d);
 int flow_ack_decode(struct flow_ack *a, const struct frame *f);
-void flow_ack_encode(const struct flow_ack *a, uint8_t out[FLOW_ACK_BODY]);
+void flow_ack_encode(const struct flow_ack *a, uint8_t out[FLOW_ACK_BLOCK]);
 
 /* Exactly count entries fill exactly len bytes. */
 bool entries_valid(const uint8_t *p, uint32_t len, uint32_t count);

@@ -217,7 +217,7 @@ class Peer:
             if first + i == self.next:
                 self.messages.append((d.get("key"), bytes.fromhex(m)))
                 self.next += 1
-        self.send(DATA_ACK, struct.pack("<IIHBBQ", 1000, 1 << 20, d["round"], 0, 0, 0), sequence=self.next)
+        self.send(DATA_ACK, struct.pack("<IIHBB", 1000, 1 << 20, d["round"], 0, 0), sequence=self.next)
 
     def on_cast(self, whole):
         c = p2ps.decode_cast(whole)

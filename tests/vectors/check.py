@@ -499,12 +499,10 @@ def content(f, count, kind, entries):
     return out
 
 
-def ack(following, block, hint=0):
+def ack(following, block):
     messages, size, rnd, status, flags = struct.unpack("<IIHBB", block)
     need(status <= 5)
     out = {"next": str(following), "room_messages": messages, "room_bytes": size, "round": rnd, "status": status, "flags": flags}
-    if hint:
-        out["hint"] = str(hint)
     return out
 
 
@@ -528,8 +526,8 @@ def decode_data(b):
 
 def decode_data_ack(b):
     f = frame(b)
-    need(f["type"] == 49 and len(f["body"]) == 20)
-    return ack(f["sequence"], f["body"][:12], int.from_bytes(f["body"][12:], "little"))
+    need(f["type"] == 49 and len(f["body"]) == 12)
+    return ack(f["sequence"], f["body"])
 
 
 LIST, LIST_KEYS, ALL, SUCC, CHUNK = 2, 3, 4, 5, 61440

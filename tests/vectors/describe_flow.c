@@ -30,7 +30,6 @@ static json_t *ack_json(const struct flow_ack *a)
 	put_int(o, "round", a->round);
 	put_int(o, "status", a->status);
 	put_int(o, "flags", a->flags);
-	some_id(o, "hint", a->hint);
 	return o;
 }
 
