@@ -434,7 +434,7 @@ enum p2ps_kind {
 };
 
 P2PS_API uint64_t p2ps_message_src(const p2ps_message *message);
-P2PS_API uint64_t p2ps_message_dst(const p2ps_message *message); /* the node or the key it was sent to; this node's id else */
+P2PS_API uint64_t p2ps_message_dst(const p2ps_message *message); /* the node it was delivered to: this one */
 P2PS_API enum p2ps_kind p2ps_message_kind(const p2ps_message *message);
 /* 1 when it came because this node is responsible for a key, which `key` gets (may be NULL); else 0. */
 P2PS_API int p2ps_message_responsible(const p2ps_message *message, uint64_t *key);

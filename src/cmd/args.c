@@ -161,6 +161,8 @@ static int parse_words(struct cmd_line *line, int argc, char **argv)
 			only_words = true;
 		else if (!only_words && strcmp(argv[0], "-h") == 0)
 			line->help = true;
+		else if (!line->op && !line->service && strcmp(argv[0], "--version") == 0)
+			line->op = op_find("node", "version");
 		else if (!only_words && strncmp(argv[0], "--", 2) == 0)
 			err = take_option(line, argv[0], argc > 1 ? argv[1] : NULL, &used);
 		else if (!line->op && !line->service && strcmp(argv[0], "help") == 0)

@@ -110,8 +110,11 @@ static int finish_stream(const struct cmd_line *line, const struct client_reply 
 	if (r->dropped)
 		fprintf(stderr, "p2ps: %lu earlier item%s not kept any more\n", r->dropped, r->dropped == 1 ? " is" : "s are");
 	const json_t *count = json_object_get(line->args, "count");
-	if (count && (json_int_t)r->lines < json_integer_value(count))
-		return cmd_fail(line, P2PS_ETIMEOUT, NULL);
+	if (count && (json_int_t)r->lines < json_integer_value(count)) {
+		char text[120];
+		snprintf(text, sizeof text, "%lu of %" JSON_INTEGER_FORMAT " came before the time was over", r->lines, json_integer_value(count));
+		return cmd_fail(line, P2PS_ETIMEOUT, text);
+	}
 	return 0;
 }
 

@@ -206,6 +206,29 @@ static void life_admit(struct node *n)
 			com_close_peer(n->com, p, P2PS_ECLOSED);
 }
 
+static void life_add_id(struct node *n, struct value *v, const char *name, uint64_t id)
+{
+	if (id)
+		value_add_id(n->out->arena, v, name, id);
+	else
+		value_add_text(n->out->arena, v, name, NULL); /* nobody */
+}
+
+static struct value *life_record(struct node *n, uint64_t id)
+{
+	struct value *v = value_record(n->out->arena);
+	life_add_id(n, v, "id", id);
+	return v;
+}
+
+static void life_tell_connected(struct node *n)
+{
+	struct value *v = life_record(n, node_id(n));
+	value_add_text(n->out->arena, v, "network", n->net.name);
+	life_add_id(n, v, "via", n->life->via);
+	node_emit(n, "connected", v);
+}
+
 static void life_found(struct node *n)
 {
 	const char *why;
@@ -222,6 +245,7 @@ static void life_found(struct node *n)
 	life_admit(n);
 	ring_create(n->ring);
 	records_start(n);
+	life_tell_connected(n);
 	if (!services_start(n))
 		life_over(n, P2PS_ENOMEM, "no memory for the services");
 	n->life->changed = true;
@@ -646,21 +670,6 @@ static void life_remember(struct node *n)
 
 /* ---- what is told ---- */
 
-static void life_add_id(struct node *n, struct value *v, const char *name, uint64_t id)
-{
-	if (id)
-		value_add_id(n->out->arena, v, name, id);
-	else
-		value_add_text(n->out->arena, v, name, NULL); /* nobody */
-}
-
-static struct value *life_record(struct node *n, uint64_t id)
-{
-	struct value *v = value_record(n->out->arena);
-	life_add_id(n, v, "id", id);
-	return v;
-}
-
 static void life_tell_range(struct node *n, const char *name)
 {
 	struct node_life *l = n->life;
@@ -735,10 +744,7 @@ static void life_joined(struct node *n)
 	l->unserved_at = n->now_us;
 	l->remember_at = n->now_us; /* soon: it may crash */
 	life_admit(n);
-	struct value *v = life_record(n, node_id(n));
-	value_add_text(n->out->arena, v, "network", n->net.name);
-	life_add_id(n, v, "via", l->via);
-	node_emit(n, "connected", v);
+	life_tell_connected(n);
 	records_start(n);
 	if (!services_start(n))
 		life_over(n, P2PS_ENOMEM, "no memory for the services");

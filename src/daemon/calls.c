@@ -15,6 +15,14 @@ struct node_call {
 	json_t *items; /* of a stream, so far */
 };
 
+static void own_row(struct daemon *d, json_t *list)
+{
+	json_t *row = json_array_get(list, 0), *point = json_object_get(row, "access_point");
+	const char *points = host_access_points(d->host);
+	if (point && !json_string_length(point))
+		json_object_set_new(row, "access_point", json_stringn(points, strcspn(points, " ")));
+}
+
 /* What only the host knows, added to what the node said. */
 /* Who listens on every address, and was not told by anybody yet where it is seen, knows its interfaces all the same. */
 static void own_points(struct daemon *d, json_t *list)
@@ -27,6 +35,8 @@ static void own_points(struct daemon *d, json_t *list)
 
 static void decorate(struct daemon *d, const struct op *op, json_t *j)
 {
+	if (strcmp(op->service, "node") == 0 && strcmp(op->name, "ring") == 0)
+		own_row(d, j);
 	if (strcmp(op->service, "node") != 0 || !json_is_object(j))
 		return;
 	if (strcmp(op->name, "status") == 0) {

@@ -21,7 +21,7 @@ def test_one_node_alone(net):
     m = n.messages(count=1)[0]
     check((m["data"], m["src"], m["responsible"], m["key"]) == ("to myself", n.id, True, "42"), f"message: {m}")
     events = [e["event"] for e in n.run("events").lines]
-    check("alone" in events, f"events: {events}")
+    check("alone" in events and "connected" in events, f"events: {events}")
 
 
 def test_five_nodes_every_way_to_send(net):
@@ -234,7 +234,7 @@ def test_stopped_process_is_not_doubly_owned(net):
 
 def test_help_and_version(net):
     n = net.node()
-    for args, word in ((["template", "--help"], "echo"), (["help"], "create"), (["help", "send"], "--key"), (["-h"], "create")):
+    for args, word in ((["--version"], "p2ps"), (["template", "--help"], "echo"), (["help"], "create"), (["help", "send"], "--key"), (["-h"], "create")):
         out = subprocess.run([net.p2ps, *args], capture_output=True, env=net.env, check=False)
         check(out.returncode == 0 and word.encode() in out.stdout, f"{args}: {out}")
     r = subprocess.run([net.p2ps, "template"], capture_output=True, env=net.env, check=False)
