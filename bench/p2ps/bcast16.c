@@ -74,7 +74,9 @@ int main(int argc, char **argv)
 			nodes_until(&sh->s.go, i);
 			member(sh, i);
 		}
-	p2ps_node *n = nodes_create(nodes_config());
+	p2ps_config *cfg = nodes_config();
+	nodes_ok(p2ps_config_set(cfg, "network.signed_casts", bench_option(argc, argv, "--signed", "no")), "network.signed_casts");
+	p2ps_node *n = nodes_create(cfg);
 	snprintf(sh->s.point, sizeof sh->s.point, "%s", p2ps_access_point(n));
 	for (int i = 1; i <= o.nodes; i++) {
 		sh->s.go = i;

@@ -53,6 +53,7 @@ struct network {
 	uint8_t root_key[32];
 	char name[64];
 	bool open, chosen_ids;
+	bool signed_casts;  /* of an open one: origins sign what others pass on; private ones always do */
 	unsigned bits;      /* 4..64 */
 	uint64_t max_nodes; /* 0 = no limit */
 	unsigned faults;    /* f */

@@ -23,7 +23,7 @@ static uint8_t ext_length(uint8_t type)
 	switch (type) {
 	case FRAME_EXT_EPOCH: return 16;
 	case FRAME_EXT_INTERVAL: return 8;
-	case FRAME_EXT_SIGNATURE: return 64;
+	case FRAME_EXT_SIGNATURE: return 96;
 	case FRAME_EXT_SEAL: return 48;
 	case FRAME_EXT_FRAGMENT: return 8;
 	default: return 0;
@@ -50,6 +50,7 @@ static bool ext_read(struct frame *f, uint8_t type, const uint8_t *v)
 		return ext_once(&f->has_interval);
 	case FRAME_EXT_SIGNATURE:
 		memcpy(f->signature, v, sizeof f->signature);
+		memcpy(f->signer, v + sizeof f->signature, sizeof f->signer);
 		return ext_once(&f->has_signature);
 	case FRAME_EXT_SEAL:
 		memcpy(f->seal, v, sizeof f->seal);
@@ -133,8 +134,12 @@ static uint8_t *exts_write(const struct frame *f, uint8_t *p)
 		put_le64(p, f->interval_end);
 		p += 8;
 	}
-	if (f->has_signature)
-		p = ext_write(p, FRAME_EXT_SIGNATURE, f->signature);
+	if (f->has_signature) {
+		p = ext_head(p, FRAME_EXT_SIGNATURE);
+		memcpy(p, f->signature, sizeof f->signature);
+		memcpy(p + sizeof f->signature, f->signer, sizeof f->signer);
+		p += 96;
+	}
 	if (f->has_seal)
 		p = ext_write(p, FRAME_EXT_SEAL, f->seal);
 	if (f->has_fragment) {
@@ -149,8 +154,6 @@ static uint8_t *exts_write(const struct frame *f, uint8_t *p)
 uint16_t frame_encode(const struct frame *f, uint8_t head[SEAM_HEAD_MAX])
 {
 	bool ext = f->has_epoch || f->has_interval || f->has_signature || f->has_seal || f->has_fragment;
-	/* An interval is for many receivers, a seal for one: the sum of all extensions need not fit. */
-	assert(!(f->has_interval && f->has_seal && f->has_epoch && f->has_signature && f->has_fragment));
 	assert(f->body.len + f->prefix_len <= FRAME_BODY_MAX);
 	uint16_t len = FRAME_HEADER;
 	if (ext) {

@@ -16,7 +16,7 @@
 
 #define FRAME_HEADER 40u
 #define FRAME_BODY_MAX (65536u + 256u)
-#define FRAME_EXT_MAX 150u /* header and extensions fit SEAM_HEAD_MAX */
+#define FRAME_EXT_MAX 214u /* header and extensions fit SEAM_HEAD_MAX */
 #define FRAME_MAX (FRAME_HEADER + 2u + FRAME_EXT_MAX + FRAME_BODY_MAX)
 
 /* X(name, number, control message?, sentence). `control` decides which statistics a frame counts in. */
@@ -60,7 +60,7 @@ enum frame_flag {
 enum frame_ext {
 	FRAME_EXT_EPOCH = 1,    /* u64 counter, u64 random */
 	FRAME_EXT_INTERVAL = 2, /* u64 end of the interval that the receiver covers (its start is the receiver) */
-	FRAME_EXT_SIGNATURE = 3, /* 64-byte Ed25519 by the origin over the batch (see PROTOCOL) */
+	FRAME_EXT_SIGNATURE = 3, /* 64-byte Ed25519 by the origin over the batch (see PROTOCOL), 32-byte key of the origin */
 	FRAME_EXT_SEAL = 4,     /* 48 bytes: ephemeral key and tag head of a body sealed to one receiver */
 	FRAME_EXT_FRAGMENT = 5, /* u32 offset, u32 total bytes of the entry that this body is a part of */
 };
@@ -70,7 +70,7 @@ struct frame {
 	uint64_t src, dst, incarnation, sequence;
 	bool has_epoch, has_interval, has_signature, has_seal, has_fragment;
 	uint64_t epoch[2], interval_end;
-	uint8_t signature[64], seal[48];
+	uint8_t signature[64], signer[32], seal[48];
 	uint32_t fragment_offset, fragment_total;
 	uint32_t unknown_exts;
 	struct slice body; /* borrowed view after frame_decode */

@@ -52,6 +52,7 @@ int network_make(struct network *net, struct pool *p, const struct crypto *c, co
 	doc.root_key = (ProtobufCBinaryData){32, (uint8_t *)root_secret + 32};
 	doc.open = net->open;
 	doc.chosen_ids = net->chosen_ids;
+	doc.signed_casts = net->signed_casts;
 	doc.bits = net->bits;
 	doc.max_nodes = net->max_nodes;
 	doc.faults = net->faults;
@@ -94,6 +95,7 @@ static int document_read(struct network *net, const struct crypto *c, struct are
 	memcpy(net->root_key, doc->root_key.data, sizeof net->root_key);
 	net->open = doc->open;
 	net->chosen_ids = doc->chosen_ids;
+	net->signed_casts = doc->signed_casts;
 	net->bits = doc->bits;
 	net->max_nodes = doc->max_nodes;
 	net->faults = doc->faults;

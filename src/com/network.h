@@ -17,6 +17,7 @@ uint64_t network_derive_id(const struct network *net, const struct crypto *c, co
 /* The id of the holder of `key` that claims `claimed` (0: choose for me). 0, or P2PS_EINVAL: ids are derived here and
  * the claim is another one, or it does not fit into m bits. */
 int network_id_of(const struct network *net, const struct crypto *c, const uint8_t key[32], uint64_t claimed, uint64_t *id);
+static inline bool network_signs(const struct network *net) { return !net->open || net->signed_casts; }
 int network_copy(struct network *to, struct pool *p, const struct network *from); /* 0 or P2PS_ENOMEM */
 void network_clear(struct network *net);
 #endif

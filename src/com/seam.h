@@ -19,7 +19,7 @@
 #include "base/value.h"
 
 #define SEAM_DIALLED 0x80000000u
-#define SEAM_HEAD_MAX 192 /* bytes of frame header with extensions; also BUF_HEADROOM */
+#define SEAM_HEAD_MAX 256 /* bytes of frame header with extensions; also BUF_HEADROOM */
 
 enum link_class { LINK_CONTROL, LINK_BULK };
 enum link_kind { LINK_TCP, LINK_SIM };

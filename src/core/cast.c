@@ -662,7 +662,12 @@ static void cast_take(struct node *n, struct peer *p, const struct frame *f, con
 	it->count = h->count;
 	uint64_t budget_us = h->budget_ms * UINT64_C(1000);
 	it->deadline_us = n->now_us + (budget_us < CAST_BUDGET_US ? budget_us : CAST_BUDGET_US);
-	cast_item_start(n, it);
+	it->has_signature = f->has_signature;
+	if (f->has_signature) {
+		memcpy(it->signature, f->signature, sizeof it->signature);
+		memcpy(it->signer, f->signer, sizeof it->signer);
+	}
+	cast_judge(n, it, p);
 }
 
 static void cast_acks(struct node *n, struct peer *p, const struct frame *f)
@@ -724,10 +729,14 @@ static void cast_expire(struct node *n, bool own)
 	struct cast *c = n->cast;
 	for (struct cast_item *it = own ? c->own_first : c->first, *next; it; it = next) {
 		next = it->next;
-		if (n->now_us >= it->deadline_us && !it->expired)
+		if (n->now_us >= it->deadline_us && it->asking) {
+			cast_sign_cancel(n, it);
+			cast_item_free(c, it);
+		} else if (n->now_us >= it->deadline_us && !it->expired) {
 			cast_item_expire(n, it);
-		else
+		} else {
 			cast_wake(n, it->deadline_us);
+		}
 	}
 }
 
@@ -737,6 +746,7 @@ void cast_timer(struct node *n)
 	if (n->now_us < c->due_us)
 		return;
 	c->due_us = FLOW_NEVER;
+	cast_sign_timer(n);
 	cast_part_lost(n);
 	cast_self_sweep(n);
 	cast_expire(n, false);
@@ -763,7 +773,7 @@ static const char *item_check(const struct cast *c, const struct cast_item *it, 
 	*parts += open;
 	if (open != it->open || it->busy)
 		return "a cast miscounts its parts";
-	if (!open && it->own_at == it->own_count)
+	if (!open && it->own_at == it->own_count && !it->asking)
 		return "a cast is over and still here";
 	if (it->own_at < it->own_count && !it->wait_listed)
 		return "a cast waits for nothing";

@@ -13,10 +13,16 @@
 #define CAST_AGAIN_MAX_US 2000000u
 #define CAST_GONE_US 4000000u          /* who is not found is looked for again until then */
 #define CAST_HOPS 64u
+#define CAST_LIARS_MAX 16u             /* peers of whom it is kept that they passed on what does not verify */
+#define CAST_LIES_MAX 3u               /* ... and are cut off at so many */
+#define CAST_LIAR_US 600000000u        /* forgotten after */
+#define CAST_ASKING_MAX 256u           /* casts that wait for their origin's certificate */
 #define CAST_SEEN 2048u                /* sequences remembered per origin, counted back from the newest */
 #define CAST_SPAN (CAST_SEEN - 256u)   /* own casts: newest sequence less oldest one open */
 #define CAST_ORIGINS_MAX 4096u
-#define CAST_REMEMBER_US 60000000u     /* an origin of which nothing came for so long is forgotten */
+#define CAST_REMEMBER_US 60000000u     /* of an origin of which nothing came for so long only the newest is kept ... */
+#define CAST_PAST_MAX 32768u           /* ... of so many */
+#define CAST_PAST_WAYS 8u
 #define CAST_ITEMS_MAX 8192u           /* casts under way at this node ... */
 #define CAST_BYTES_MAX (64u << 20)     /* ... and their payload: above, they are answered with EBUSY */
 #define CAST_PARKED_MAX 8192u          /* parts that wait for room on a link */
@@ -92,6 +98,9 @@ struct cast_item {
 	uint64_t wait_us;              /* waiting for room in the stream since; 0: not */
 	bool wait_listed, expired;
 	bool echo;                     /* it came before: what became of that is the answer */
+	/* cast_sign.c */
+	bool has_signature, verified, checked, asking;
+	uint8_t signature[64], signer[32];
 	/* others' */
 	struct cast_part *parts;
 	uint32_t open, mends, busy;
@@ -111,13 +120,25 @@ struct cast_seen {
 	uint64_t id, incarnation, first, newest, heard_us;
 	uint64_t word;  /* bit i: newest - i */
 	uint64_t *bits; /* CAST_SEEN of them, instead: bit s % CAST_SEEN */
+	uint8_t *pin;   /* the key it signs with, where only the first one seen counts */
 	bool blind;     /* there was no memory for them: what is older than the word counts as seen */
+};
+
+/* An origin that has been silent. incarnation 0: none. */
+struct cast_past {
+	uint64_t id, incarnation, newest, heard_us;
 };
 
 /* A cast that was taken only in part: whoever brings it again is told so. */
 struct cast_short {
 	uint64_t origin, incarnation, sequence;
 	int code;
+};
+
+struct cast_liar {
+	uint64_t id, last_us;
+	uint32_t count;
+	bool cut; /* its links are to be closed */
 };
 
 /* A message that comes in fragments. */
@@ -186,8 +207,14 @@ struct cast {
 	struct cast_item *waits, *waits_last;
 	struct map seen;
 	struct cast_seen *seen_first, *seen_last;
+	struct cast_past *past;        /* past_count of them, in buckets */
+	uint64_t past_salt;
+	uint32_t past_count;
 	struct cast_short *shorts;     /* the last CAST_SHORTS_MAX, allocated at the first */
 	uint32_t short_at;
+	struct cast_liar *liars;       /* CAST_LIARS_MAX, allocated at the first */
+	struct cast_item *asking;      /* by wait_next */
+	uint32_t asking_count;
 	struct cast_pieces *pieces;
 	uint64_t piece_bytes;
 	struct cast_request_state *all;
@@ -211,6 +238,7 @@ void cast_item_note(struct node *n, struct cast_item *it, uint64_t id, int code)
 void cast_item_maybe(struct node *n, struct cast_item *it, const struct cast_part *pt); /* its targets: all sent on */
 void cast_item_progress(struct node *n, struct cast_item *it); /* it may be gone afterwards */
 void cast_item_free(struct cast *c, struct cast_item *it);
+void cast_item_refuse(struct node *n, struct cast_item *it, int code); /* tells who gave it that nothing was done */
 struct cast_part *cast_part_new(struct node *n, struct cast_item *it, struct cast_part *after, uint64_t id);
 void cast_part_go(struct node *n, struct cast_part *pt, const struct contact *who); /* who NULL: look it up */
 void cast_part_settle(struct node *n, struct cast_part *pt);
@@ -237,11 +265,24 @@ bool cast_self_step(struct node *n, struct cast_item *it); /* false: it waits fo
 void cast_self_expire(struct node *n, struct cast_item *it); /* time is over */
 void cast_self_waits(struct node *n);                      /* room, or time has passed */
 void cast_self_unwait(struct cast *c, struct cast_item *it);
+void cast_self_sweep(struct node *n);
+void cast_self_free_all(struct cast *c);
+
+/* cast_seen.c */
+void cast_seen_sweep(struct node *n);
+void cast_seen_free_all(struct cast *c);
 bool cast_seen_test(const struct node *n, uint64_t origin, uint64_t incarnation, uint64_t seq);
 bool cast_seen_old(const struct node *n, uint64_t origin, uint64_t incarnation); /* of an earlier life of the origin */
 void cast_seen_set(struct node *n, uint64_t origin, uint64_t incarnation, uint64_t seq, bool seen);
-void cast_self_sweep(struct node *n);
-void cast_self_free_all(struct cast *c);
+const uint8_t *cast_seen_pin(const struct node *n, uint64_t origin); /* 32 bytes, or NULL */
+void cast_seen_set_pin(struct node *n, uint64_t origin, const uint8_t key[32]);
+
+/* cast_sign.c */
+void cast_sign(struct node *n, struct cast_item *it);            /* ours; once */
+void cast_judge(struct node *n, struct cast_item *it, struct peer *from); /* starts it, keeps it or frees it */
+bool cast_may_pass(struct node *n, struct cast_item *it);        /* its signature holds */
+void cast_sign_timer(struct node *n);
+void cast_sign_cancel(struct node *n, struct cast_item *it);     /* its time is over while a certificate is asked for: it is to be freed */
 
 /* cast_again.c: reliable requests */
 void cast_again_begin(struct node *n, struct cast_request_state *rq);  /* it has a sequence from now on */

@@ -181,6 +181,19 @@ static void item_tell(struct node *n, struct peer *p, const struct cast_item *it
 	cast_item_answer(n, p, &a, it->outcomes + at);
 }
 
+void cast_item_refuse(struct node *n, struct cast_item *it, int code)
+{
+	struct peer *p = com_find(n->com, it->parent);
+	it->holes = true;
+	it->lo = it->last = cast_self(n);
+	for (uint32_t i = 0; i < it->target_count; i++)
+		cast_item_note(n, it, it->targets[i], code);
+	if (!it->target_count)
+		cast_item_note(n, it, cast_self(n), code);
+	if (p && p->state == PEER_UP && p->c.incarnation == it->parent_incarnation)
+		item_tell(n, p, it);
+}
+
 static void item_finish(struct node *n, struct cast_item *it)
 {
 	if (it->wait_listed)
@@ -318,7 +331,7 @@ void cast_part_settle(struct node *n, struct cast_part *pt)
 struct cast_part *cast_part_new(struct node *n, struct cast_item *it, struct cast_part *after, uint64_t id)
 {
 	struct cast *c = n->cast;
-	struct cast_part *pt = pool_alloc(n->pool, sizeof *pt);
+	struct cast_part *pt = cast_may_pass(n, it) ? pool_alloc(n->pool, sizeof *pt) : NULL;
 	uint32_t token = c->next_token++;
 	if (!pt || map_put(&c->parts, token, pt)) {
 		pool_free(n->pool, pt, sizeof *pt);
@@ -342,10 +355,21 @@ static uint16_t part_budget_ms(const struct node *n, const struct cast_part *pt)
 	return left < UINT16_MAX ? (uint16_t)left : UINT16_MAX;
 }
 
+/* Whoever gets it from its origin and has nothing to pass on needs no signature: the link proves as much. */
+static bool part_alone(const struct cast_part *pt)
+{
+	const struct cast_item *it = pt->item;
+	if (!it->rq || pt->back != pt->id)
+		return false;
+	if (cast_is_list(it->mode))
+		return it->mode == CAST_LIST && pt->target_count == 1 && it->targets[pt->target_at] == pt->id;
+	return it->mode == CAST_SUCC ? pt->limit == 1 : pt->end == pt->id;
+}
+
 /* Head and payload of the frame for pt; the payload is shared when all in front of it fits the head. */
 static bool part_frame(struct node *n, const struct cast_part *pt, struct frame *f, uint8_t prefix[SEAM_HEAD_MAX])
 {
-	const struct cast_item *it = pt->item;
+	struct cast_item *it = pt->item;
 	bool list = cast_is_list(it->mode);
 	struct cast_head h = {.mode = it->mode, .kind = it->kind, .flags = (pt->skip ? CAST_SKIP : 0) | (it->names ? CAST_NAMES : 0), .type_len = it->type_len,
 			      .type = (const uint8_t *)it->type, .count = it->count, .token = pt->token, .limit = pt->limit,
@@ -356,8 +380,15 @@ static bool part_frame(struct node *n, const struct cast_part *pt, struct frame 
 			    .interval_end = pt->end, .has_fragment = it->has_fragment,
 			    .fragment_offset = it->fragment_offset, .fragment_total = it->fragment_total};
 	f->hops -= it->mode != CAST_SUCC;
+	if (!part_alone(pt)) {
+		if (it->rq)
+			cast_sign(n, it);
+		f->has_signature = it->has_signature;
+		memcpy(f->signature, it->signature, sizeof f->signature);
+		memcpy(f->signer, it->signer, sizeof f->signer);
+	}
 	uint32_t len = cast_head_len(&h);
-	uint32_t room = SEAM_HEAD_MAX - FRAME_HEADER - (list && !f->has_fragment ? 0 : 2u) - (list ? 0 : 10u) - (f->has_fragment ? 10u : 0);
+	uint32_t room = SEAM_HEAD_MAX - FRAME_HEADER - 2u - (list ? 0 : 10u) - (f->has_fragment ? 10u : 0) - (f->has_signature ? 98u : 0);
 	if (len <= room) {
 		cast_head_encode(&h, prefix);
 		f->prefix = prefix;

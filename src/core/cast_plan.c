@@ -15,7 +15,9 @@
  * with a link, all such targets in one frame; from the last node before it to the successor, with `back`: that one owns
  * it, or knows who is between. The owner of an id that is not its own says that there is no such node.
  *
- * The next n. From successor to successor; each first sees to those between its sender and itself. */
+ * The next n. From successor to successor; each first sees to those between its sender and itself.
+ *
+ * A node takes its own share before it passes anything on: a message that ends this build ends here. */
 #include <string.h>
 
 #include "core/cast_internal.h"
@@ -223,6 +225,7 @@ static void plan_succ(struct node *n, struct cast_item *it)
 	if (!it->rq && !it->skip && it->limit) {
 		it->own_count = 1;
 		it->limit--;
+		cast_self_step(n, it);
 	}
 	const struct contact *succ = succ_first(n, it);
 	if (!it->limit || !succ || (it->end == self && !it->rq) || !ids_in_oo(succ->id, self, it->end, n->mask))
@@ -343,6 +346,7 @@ static void plan_list(struct node *n, struct cast_item *it, uint32_t from, uint3
 		else
 			list_assign(n, it, &c, way, i);
 	}
+	cast_self_step(n, it);
 	for (struct cast_part *pt = it->parts; pt;) {
 		if (pt->state == PART_NEW && !pt->dead) {
 			cast_part_go(n, pt, list_contact(n, it, pt->id));
@@ -373,6 +377,7 @@ void cast_plan(struct node *n, struct cast_item *it)
 	switch (it->mode) {
 	case CAST_ALL:
 		it->own_count = !it->rq && !it->skip;
+		cast_self_step(n, it);
 		plan_all(n, it);
 		break;
 	case CAST_SUCC:

@@ -6,123 +6,6 @@
 #include "core/cast_internal.h"
 #include "p2ps.h"
 
-/* ---- what was seen ---- */
-static void seen_unlink(struct cast *c, struct cast_seen *s)
-{
-	*(s->prev ? &s->prev->next : &c->seen_first) = s->next;
-	*(s->next ? &s->next->prev : &c->seen_last) = s->prev;
-}
-
-static void seen_link(struct cast *c, struct cast_seen *s)
-{
-	s->prev = c->seen_last;
-	s->next = NULL;
-	*(c->seen_last ? &c->seen_last->next : &c->seen_first) = s;
-	c->seen_last = s;
-}
-
-static void seen_free(struct cast *c, struct cast_seen *s)
-{
-	seen_unlink(c, s);
-	map_del(&c->seen, s->id);
-	pool_free(c->n->pool, s->bits, s->bits ? CAST_SEEN / 8 : 0);
-	pool_free(c->n->pool, s, sizeof *s);
-}
-
-static struct cast_seen *seen_new(struct node *n, uint64_t origin)
-{
-	struct cast *c = n->cast;
-	if (c->seen.count >= CAST_ORIGINS_MAX)
-		seen_free(c, c->seen_first);
-	struct cast_seen *s = pool_alloc(n->pool, sizeof *s);
-	if (!s || map_put(&c->seen, origin, s)) {
-		pool_free(n->pool, s, sizeof *s);
-		return NULL;
-	}
-	s->id = origin;
-	seen_link(c, s);
-	cast_wake(n, n->now_us + CAST_REMEMBER_US);
-	return s;
-}
-
-bool cast_seen_old(const struct node *n, uint64_t origin, uint64_t incarnation)
-{
-	const struct cast_seen *s = map_get(&n->cast->seen, origin);
-	return s && incarnation < s->incarnation;
-}
-
-static bool seen_bit(const struct cast_seen *s, uint64_t seq)
-{
-	uint64_t age = s->newest - seq;
-	if (s->bits)
-		return age >= CAST_SEEN || (s->bits[seq % CAST_SEEN / 64] >> (seq % 64) & 1);
-	return age < 64 ? s->word >> age & 1 : s->blind; /* older ones were before the first */
-}
-
-bool cast_seen_test(const struct node *n, uint64_t origin, uint64_t incarnation, uint64_t seq)
-{
-	const struct cast_seen *s = map_get(&n->cast->seen, origin);
-	return s && s->incarnation == incarnation && seq <= s->newest && seen_bit(s, seq);
-}
-
-static void seen_put(struct cast_seen *s, uint64_t seq, bool seen)
-{
-	uint64_t age = s->newest - seq, bit = UINT64_C(1) << (s->bits ? seq % 64 : age % 64);
-	uint64_t *word = s->bits ? &s->bits[seq % CAST_SEEN / 64] : &s->word;
-	if (age < (s->bits ? CAST_SEEN : 64))
-		*word = seen ? *word | bit : *word & ~bit;
-}
-
-static void seen_grow(struct node *n, struct cast_seen *s)
-{
-	uint64_t word = s->word;
-	s->bits = pool_alloc(n->pool, CAST_SEEN / 8);
-	s->blind |= !s->bits;
-	for (uint64_t i = 0; s->bits && i < 64 && i < s->newest; i++)
-		seen_put(s, s->newest - i, word >> i & 1);
-}
-
-static void seen_advance(struct cast_seen *s, uint64_t seq)
-{
-	uint64_t by = seq - s->newest;
-	if (!s->bits)
-		s->word = by < 64 ? s->word << by : 0;
-	else if (by >= CAST_SEEN)
-		memset(s->bits, 0, CAST_SEEN / 8);
-	else
-		for (uint64_t i = s->newest + 1; i <= seq; i++)
-			s->bits[i % CAST_SEEN / 64] &= ~(UINT64_C(1) << (i % 64));
-	s->newest = seq;
-}
-
-void cast_seen_set(struct node *n, uint64_t origin, uint64_t incarnation, uint64_t seq, bool seen)
-{
-	struct cast *c = n->cast;
-	struct cast_seen *s = map_get(&c->seen, origin);
-	if (s && (seen ? incarnation < s->incarnation : incarnation != s->incarnation))
-		return; /* of a life that is over */
-	if (!s && !(s = seen_new(n, origin)))
-		return;
-	if (s->incarnation != incarnation || !s->newest) {
-		pool_free(n->pool, s->bits, s->bits ? CAST_SEEN / 8 : 0);
-		s->bits = NULL;
-		s->blind = false;
-		s->incarnation = incarnation;
-		s->first = s->newest = seq;
-		s->word = 0;
-	}
-	if (!s->bits && (seq > s->newest ? seq - s->first >= 64 : s->newest - seq >= 64))
-		seen_grow(n, s);
-	if (seq > s->newest)
-		seen_advance(s, seq);
-	s->heard_us = n->now_us;
-	if (c->seen_last != s) {
-		seen_unlink(c, s);
-		seen_link(c, s);
-	}
-	seen_put(s, seq, seen);
-}
-
 /* ---- taken in part ---- */
 static void short_add(struct node *n, const struct cast_item *it, int code)
 {
@@ -416,18 +299,14 @@ void cast_self_sweep(struct node *n)
 			at = &(*at)->next;
 		}
 	}
-	while (c->seen_first && n->now_us - c->seen_first->heard_us >= CAST_REMEMBER_US)
-		seen_free(c, c->seen_first);
-	if (c->seen_first)
-		cast_wake(n, c->seen_first->heard_us + CAST_REMEMBER_US);
+	cast_seen_sweep(n);
 }
 
 void cast_self_free_all(struct cast *c)
 {
 	pool_free(c->n->pool, c->shorts, c->shorts ? CAST_SHORTS_MAX * sizeof *c->shorts : 0);
+	pool_free(c->n->pool, c->liars, c->liars ? CAST_LIARS_MAX * sizeof *c->liars : 0);
 	while (c->pieces)
 		pieces_free(c, &c->pieces);
-	while (c->seen_first)
-		seen_free(c, c->seen_first);
-	map_free(&c->seen);
+	cast_seen_free_all(c);
 }

@@ -65,6 +65,30 @@ int cast_head_decode(struct cast_head *h, const struct frame *f, uint64_t mask)
 	return content_valid(h, f) ? 0 : P2PS_EPROTO;
 }
 
+size_t cast_statement(const struct crypto *c, const uint8_t network_id[32], const struct frame *f, const struct cast_head *h,
+		      uint8_t out[CAST_STATEMENT_MAX])
+{
+	static const char title[] = "p2ps cast 1";
+	uint8_t *p = out;
+	memcpy(p, title, sizeof title);
+	memcpy(p + sizeof title, network_id, 32);
+	p += sizeof title + 32;
+	put_le64(p, f->src);
+	put_le64(p + 8, f->incarnation);
+	put_le64(p + 16, f->sequence);
+	p[24] = f->service;
+	p[25] = h->kind;
+	p[26] = h->type_len;
+	p[27] = f->has_fragment;
+	put_le32(p + 28, h->count);
+	put_le32(p + 32, f->fragment_offset);
+	put_le32(p + 36, f->fragment_total);
+	c->hash(p + 40, h->entries.p, h->entries.len);
+	if (h->type_len)
+		memcpy(p + 72, h->type, h->type_len);
+	return (size_t)(p + 72 - out) + h->type_len;
+}
+
 uint32_t cast_head_len(const struct cast_head *h) { return CAST_FIXED + h->type_len + 8u * h->target_count; }
 
 void cast_head_encode(const struct cast_head *h, uint8_t *out)

@@ -20,6 +20,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/crypto.h"
 #include "com/frame.h"
 
 #define CAST_FIXED 28u
@@ -27,6 +28,11 @@
 #define CAST_TARGETS_MAX 4096u
 #define CAST_ACK_FIXED 36u
 #define CAST_ACK_OUTCOME 9u
+
+/* What the origin signs, as these bytes: "p2ps cast 1" and a zero byte, network's id (32), origin u64, incarnation u64,
+ * sequence u64, service u8, kind u8, bytes of content type u8, 1 for a fragment u8, count u32, offset u32, total u32 (0
+ * but for a fragment), SHA-256 of the content (32), content type. */
+#define CAST_STATEMENT_MAX (12u + 32u + 24u + 16u + 32u + 255u)
 
 enum cast_flag {
 	CAST_SKIP = 1,  /* the receiver has it: it only sees to the nodes back to `back` */
@@ -63,6 +69,8 @@ struct cast_ack {
 	const uint8_t *outcomes; /* on the wire */
 };
 
+size_t cast_statement(const struct crypto *c, const uint8_t network_id[32], const struct frame *f, const struct cast_head *h,
+		      uint8_t out[CAST_STATEMENT_MAX]);
 int cast_head_decode(struct cast_head *h, const struct frame *f, uint64_t mask);
 /* All in front of the entries; returns its length, which may be more than fits a head: out has room for it. */
 uint32_t cast_head_len(const struct cast_head *h);

@@ -35,6 +35,8 @@ static const struct op_arg create_args[] = {
 	{"passphrase-file", ARG_TEXT, .meta = "FILE", .help = "seal the root key with the passphrase in this file's first line"},
 	{"ids", ARG_TEXT, .meta = "derived|chosen",
 	 .help = "ids are derived from device keys (default), or members may choose them (for teaching and tests)"},
+	{"signed-casts", ARG_BOOL,
+	 .help = "who sends to many signs it, so that who passes it on cannot change it (a private network's always do; costs throughput)"},
 	ARG_OWN_ID("id of this node; --ids is chosen then"),
 	ARG_LISTEN,
 	ARG_ADVERTISE,

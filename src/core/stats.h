@@ -31,6 +31,8 @@
 	X(drop_unknown_type, "frames of a type not known here")                  \
 	X(drop_not_member, "frames that came while not a member")                \
 	X(drop_limit, "frames over a limit")                                     \
+	X(drop_unsigned, "casts whose origin's signature was missing or wrong")     \
+	X(cast_cut, "peers cut off because they passed on such casts")            \
 	X(drop_stale, "frames fenced off by their epoch")                        \
 	X(member_certified, "certificates this node issued")                     \
 	X(member_renewed, "renewals of this node's certificate")                 \

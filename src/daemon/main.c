@@ -120,6 +120,7 @@ static int configure(struct host_config *cfg, struct order *o, struct daemon *d,
 	cfg->id = value_id(a, "id", 0);
 	cfg->chosen_ids = ids && strcmp(ids, "chosen") == 0;
 	cfg->derived_ids = ids && !cfg->chosen_ids;
+	cfg->signed_casts = value_bool(a, "signed_casts", false);
 	cfg->bits = (unsigned)value_int(a, "bits", 0);
 	cfg->max_nodes = (uint64_t)value_int(a, "max_nodes", 0);
 	cfg->faults = (unsigned)value_int(a, "faults", 0);

@@ -26,7 +26,8 @@ enum option_type { TEXT, YES_NO, NUMBER, IDS };
 
 enum option {
 	OPT_NETWORK, OPT_OPEN, OPT_IDS, OPT_BITS, OPT_MAX_NODES, OPT_FAULTS, OPT_TABLE, OPT_DIR, OPT_ID, OPT_ZONE, OPT_LISTEN,
-	OPT_ADVERTISE, OPT_JOIN_TIMEOUT, OPT_CACHE, OPT_SPIN, OPT_LEASE, OPT_PASSPHRASE, OPT_LIMITS, OPTIONS = OPT_LIMITS + LIMITS,
+	OPT_ADVERTISE, OPT_JOIN_TIMEOUT, OPT_CACHE, OPT_SPIN, OPT_LEASE, OPT_PASSPHRASE, OPT_SIGNED_CASTS, OPT_LIMITS,
+	OPTIONS = OPT_LIMITS + LIMITS,
 };
 
 static const struct option_row {
@@ -52,6 +53,7 @@ static const struct option_row {
 	[OPT_SPIN] = {"spin_us", NUMBER, 0, 1000000, "0"},
 	[OPT_PASSPHRASE] = {"network.passphrase", TEXT, 0, 500, ""},
 	[OPT_LEASE] = {"network.lease_ms", NUMBER, 100, 60000, "3000"},
+	[OPT_SIGNED_CASTS] = {"network.signed_casts", YES_NO, 0, 0, "no"},
 #define ROW(id, name, scope, unit, fallback, least, most, text) \
 	[OPT_LIMITS + LIMIT_##id##_ID] = {"limit." #name, NUMBER, least, most, NULL},
 	LIMITS_MAP(ROW)
@@ -235,6 +237,7 @@ void api_config_fill(const p2ps_config *c, struct host_config *cfg)
 	cfg->open = yes_no(get(c, OPT_OPEN)) == 1;
 	cfg->chosen_ids = strcmp(get(c, OPT_IDS), "chosen") == 0;
 	cfg->derived_ids = given(c, OPT_IDS) && !cfg->chosen_ids;
+	cfg->signed_casts = yes_no(get(c, OPT_SIGNED_CASTS)) == 1;
 	cfg->bits = (unsigned)num(c, OPT_BITS);
 	cfg->max_nodes = num(c, OPT_MAX_NODES);
 	cfg->faults = (unsigned)num(c, OPT_FAULTS);

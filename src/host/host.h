@@ -52,6 +52,7 @@ struct host_config {
 	uint64_t max_nodes;       /* 0: no limit */
 	unsigned faults;          /* default 3; HOST_NO_FAULTS for 0 */
 	const char *table;        /* default "tango" */
+	bool signed_casts;        /* of an open one: origins sign casts */
 	uint64_t lease_us;        /* default 3 s; all members must agree on it, so it goes into the network's document */
 	/* This node. With HOST_UP what is not given is taken from the directory. */
 	uint64_t id;              /* 0: given by the network */

@@ -92,4 +92,7 @@ int memory_load(struct dir *d, struct host_memory *m); /* nothing there: all emp
 int memory_save(struct dir *d, const struct host_memory *m);
 void memory_clear(struct host_memory *m);
 int memory_set(char **field, const char *value); /* value NULL: stays as it is */
+
+/* hash.c */
+const struct crypto *host_crypto(void);
 #endif

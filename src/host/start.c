@@ -352,6 +352,7 @@ static int make_network(struct start *s)
 	snprintf(net->table, sizeof net->table, "%s", cfg->table && *cfg->table ? cfg->table : "tango");
 	net->open = cfg->open;
 	net->chosen_ids = cfg->chosen_ids || cfg->id;
+	net->signed_casts = cfg->signed_casts;
 	net->bits = cfg->bits ? cfg->bits : 64;
 	net->max_nodes = cfg->max_nodes;
 	net->faults = cfg->faults == HOST_NO_FAULTS ? 0 : cfg->faults ? cfg->faults : 3;
@@ -578,7 +579,7 @@ static int make_node(struct start *s)
 	if (memory_set(&h->memory.zone, zone) != 0)
 		return P2PS_ENOMEM;
 	struct node_config nc = {
-		.pool = h->pool, .crypto = &crypto_real, .incarnation = s->incarnation, .zone = zone, .advertise = s->addresses,
+		.pool = h->pool, .crypto = host_crypto(), .incarnation = s->incarnation, .zone = zone, .advertise = s->addresses,
 		.id = cfg->mode == HOST_UP && h->memory.id ? h->memory.id : cfg->id,
 		.network_document = s->net.document, .found = cfg->mode == HOST_CREATE,
 		.join = cfg->mode == HOST_JOIN ? (const char *const *)s->join : NULL,

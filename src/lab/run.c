@@ -664,7 +664,8 @@ static void make_network(struct run *r, const struct crypto *c)
 	rng_init_u64(&g, r->s->seed, "root", 0);
 	rng_bytes(&g, seed, sizeof seed);
 	c->keypair(public_key, secret, seed);
-	r->net = (struct network){.name = "lab", .open = true, .chosen_ids = r->s->ids != IDS_DERIVED, .bits = r->s->bits, .faults = r->s->faults};
+	r->net = (struct network){.name = "lab", .open = true, .chosen_ids = r->s->ids != IDS_DERIVED,
+		.signed_casts = r->s->signed_casts, .bits = r->s->bits, .faults = r->s->faults};
 	snprintf(r->net.table, sizeof r->net.table, "%s", r->s->table);
 	if (network_make(&r->net, &r->pool, c, secret) != 0)
 		abort();

@@ -56,6 +56,7 @@ struct scenario {
 	uint32_t rate[SCENARIO_FAULTS]; /* parts of 2^32 */
 	uint32_t cast_rate, request_rate, record_rate; /* per node and second */
 	bool reliable;             /* the casts are reliable ones to many */
+	bool signed_casts;
 	bool cut_off;              /* faults may keep living nodes apart: then a cast may have to end without them */
 	uint32_t size_max, count_max;
 	uint64_t consume_us;       /* mean time until a program takes a message out of its stream */

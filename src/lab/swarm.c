@@ -69,6 +69,7 @@ static void draw_casts(struct scenario *s, struct rng *r)
 		if (f == FAULT_pause || f == FAULT_deaf || f == FAULT_cut_pair || f == FAULT_partition)
 			s->rate[f] = draw_rate(r);
 	s->reliable = true;
+	s->signed_casts = rng_below(r, 2);
 	s->cast_rate = (uint32_t)PICK(r, 0x08000000, 0x20000000, 0x60000000);
 	s->request_rate = 0;
 	s->size_max = (uint32_t)PICK(r, 64, 1000, 30000, 200000);
@@ -157,7 +158,7 @@ void scenario_print(const struct scenario *s, FILE *f)
 	static const char *const ids[] = {"random", "near", "row", "derived"};
 	fprintf(f, "  scenario=%s seed=%" PRIu64 " nodes=%u seconds=%u bits=%u ids=%s f=%u table=%s lease=%" PRIu64 "us crypto=%s%s\n",
 		scenario_names[s->kind], s->seed, s->nodes, s->seconds, s->bits, ids[s->ids], s->faults, s->table, s->lease_us,
-		s->real_crypto ? "real" : "cheap", s->services ? " services" : "");
+		s->real_crypto ? "real" : "cheap", s->services ? " services" : s->signed_casts ? " signed" : "");
 	fprintf(f, "  joins within %" PRIu64 "us, down %" PRIu64 "us, outages %" PRIu64 "us, delay=%uus jitter=%u/256 bandwidth=%" PRIu64 "B/s drift=%uppm"
 		   " timers late=%uus sync=%uus dead link=%" PRIu64 "s\n",
 		s->join_window_us, s->down_us, s->outage_us, s->world.delay_us, s->world.jitter >> 24, s->world.bandwidth, s->world.drift_ppm,

@@ -99,3 +99,42 @@ def test_reliable_lists_name_the_dead(net):
     check(r["complete"] and r["delivered"] == 3, f"succ: {r}")
     for n in (nodes[1], nodes[2], nodes[4]):
         check(got(n) == {"first": 1, "second": 1, "third": 1}, f"{n.name}: {got(n)}")
+
+
+def private(net, count):
+    """A private network, its casts signed: all join by one invitation."""
+    a = net.node()
+    a._started(a.run("create", "--listen", "127.0.0.1:0"))
+    line = a.run("invite", "--uses", count, as_json=False).out.strip()
+    nodes = [a]
+    for _ in range(count - 1):
+        n = net.node()
+        n._started(n.run("join", line, "--listen", "127.0.0.1:0"))
+        nodes.append(n)
+    net.wait_whole(nodes)
+    return nodes
+
+
+def signed_casts_arrive(nodes):
+    ids = ",".join(n.id for n in nodes[1:])
+    for k, origin in enumerate((nodes[0], nodes[5], nodes[-1])):
+        r = origin.run("broadcast", "--reliable", "--content-type", "text/plain", f"all {k}").json
+        check(r["complete"] and r["delivered"] == len(nodes) - 1, f"broadcast: {r}")
+        r = origin.run("broadcast", "--content-type", "text/plain", f"again {k}").json
+        check(r["delivered"] == len(nodes) - 1 and not r["unknown"] and not r["refused"], f"broadcast: {r}")
+        r = origin.run("succ", 5, "next").json
+        check(r["delivered"] == 5, f"succ: {r}")
+    r = nodes[0].run("multicast", ids, "--content-type", "text/plain", "list").json
+    check(r["delivered"] == len(nodes) - 1, f"multicast: {r}")
+    big = b"x" * 300000
+    r = nodes[3].run("broadcast", "--self", data=big).json
+    check(r["delivered"] == len(nodes), f"a large broadcast: {r}")
+    for n in nodes:
+        s = n.run("stats").json
+        check(s["drop_unsigned"] == 0 and s["cast_cut"] == 0, f"{n.name}: {s}")
+
+
+def test_signed_casts_in_private_and_open_networks(net):
+    signed_casts_arrive(private(net, 9))
+    signed_casts_arrive(net.make(9, "--signed-casts"))
+    signed_casts_arrive(net.make(9, "--signed-casts", "--ids", "chosen"))

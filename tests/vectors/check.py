@@ -64,7 +64,7 @@ SCHEMA = {
     "Paths": {1: ("wanted", "bool")},
     "RootDocument": {1: ("format", "uint32"), 2: ("name", "string"), 3: ("root_key", "bytes"), 4: ("open", "bool"),
                      5: ("chosen_ids", "bool"), 6: ("bits", "uint32"), 7: ("max_nodes", "uint64"), 8: ("faults", "uint32"),
-                     9: ("table", "string"), 10: ("lease_ms", "uint32")},
+                     9: ("table", "string"), 10: ("lease_ms", "uint32"), 11: ("signed_casts", "bool")},
     "SignedDocument": {1: ("document", "bytes"), 2: ("signature", "bytes")},
     "RingRecord": {1: ("who", "Contact"), 2: ("life", "uint64"), 3: ("lo", "fixed64"), 4: ("version", "uint64"),
                    5: ("epoch_counter", "uint64"), 6: ("epoch_random", "fixed64"), 7: ("intent", "uint32"), 8: ("joiner", "Contact"),
@@ -223,7 +223,7 @@ def decode_root_document(b):
     lease = d["lease_ms"] or 3000
     need(100 <= lease <= 60000)
     need(ed25519(d["root_key"], b"p2ps root document 1\0" + whole["document"], whole["signature"]) is not False)
-    return {"network_id": hashlib.sha256(b).hexdigest(), "name": d["name"], "open": d["open"], "chosen_ids": d["chosen_ids"],
+    return {"network_id": hashlib.sha256(b).hexdigest(), "name": d["name"], "open": d["open"], "chosen_ids": d["chosen_ids"], "signed_casts": d["signed_casts"],
             "bits": d["bits"], "max_nodes": str(d["max_nodes"]), "faults": d["faults"], "table": d["table"], "lease_ms": lease}
 
 
@@ -238,9 +238,9 @@ def derive_id(network_id, key, bits):
 
 # ---- 4: frames ----
 
-BODY_MAX, EXT_MAX = 65792, 150
+BODY_MAX, EXT_MAX = 65792, 214
 EXT, FINAL, KEY, CW = 1, 2, 4, 32
-EXTENSIONS = {1: ("epoch", 16), 2: ("interval", 8), 3: ("signature", 64), 4: ("seal", 48), 5: ("fragment", 8)}
+EXTENSIONS = {1: ("epoch", 16), 2: ("interval", 8), 3: ("signature", 96), 4: ("seal", 48), 5: ("fragment", 8)}
 
 
 def extensions(b):
@@ -286,6 +286,8 @@ def decode_frame(b):
             out[name] = str(int.from_bytes(value, "little"))
         elif name == "fragment":
             out[name] = list(struct.unpack("<II", value))
+        elif name == "signature":
+            out[name], out["signer"] = value[:64].hex(), value[64:].hex()
         else:
             out[name] = value.hex()
     if f["unknown"]:
@@ -671,6 +673,19 @@ def check_access_point(v):
     if "point" in v:
         return v["good"], point_ok(v["point"])
     return v["told"], told(v["addrs"], v["seen"])
+
+
+def check_cast_signature(v):
+    b = bytes.fromhex(v["frame"])
+    f, c = frame(b), decode_cast(b)
+    n, body = f["body"][2], f["body"][28:]
+    content_type, content_bytes = body[:n], body[n + 8 * len(c["targets"]):]
+    offset, total = struct.unpack("<II", f["ext"].get("fragment", bytes(8)))
+    text = (b"p2ps cast 1\0" + bytes.fromhex(v["network_id"]) + struct.pack("<QQQ", f["src"], f["incarnation"], f["sequence"])
+            + struct.pack("<BBBBIII", f["service"], c["kind"], n, "fragment" in f["ext"], c["count"], offset, total)
+            + hashlib.sha256(content_bytes).digest() + content_type)
+    holds = ed25519(f["ext"]["signature"][64:], text, f["ext"]["signature"][:64])
+    return (v["signed"], v["holds"]), (text.hex(), v["holds"] if holds is None else holds)
 
 
 # ---- all files ----

@@ -55,8 +55,10 @@ json_t *describe_frame(struct slice s)
 		json_object_set_new(o, "epoch", pair(f.epoch[0], f.epoch[1]));
 	if (f.has_interval)
 		put_id(o, "interval", f.interval_end);
-	if (f.has_signature)
+	if (f.has_signature) {
 		put_hex(o, "signature", f.signature, sizeof f.signature);
+		put_hex(o, "signer", f.signer, sizeof f.signer);
+	}
 	if (f.has_seal)
 		put_hex(o, "seal", f.seal, sizeof f.seal);
 	if (f.has_fragment)
@@ -136,6 +138,7 @@ json_t *describe_document(struct slice s)
 	put_text(o, "name", net.name);
 	put_bool(o, "open", net.open);
 	put_bool(o, "chosen_ids", net.chosen_ids);
+	put_bool(o, "signed_casts", net.signed_casts);
 	put_int(o, "bits", net.bits);
 	put_id(o, "max_nodes", net.max_nodes);
 	put_int(o, "faults", net.faults);

@@ -24,4 +24,5 @@ void make_data(json_t *v);
 void make_data_acks(json_t *v);
 void make_casts(json_t *v);
 void make_cast_acks(json_t *v);
+void make_cast_signatures(json_t *v);
 #endif

@@ -42,7 +42,7 @@ static struct slice raw_extensions(const void *exts, uint16_t n)
 void make_frames(json_t *v)
 {
 	struct frame f = plain(FRAME_PING), all = plain(FRAME_CAST);
-	uint8_t seal[150] = {99, 148};
+	uint8_t seal[214] = {99, 212};
 	vectors_add(v, describe_frame, "PING without a body", vectors_frame(&f));
 	f.service = 1;
 	f.sequence = UINT64_MAX;
@@ -55,6 +55,7 @@ void make_frames(json_t *v)
 	all.epoch[1] = UINT64_C(0xfedcba9876543210);
 	all.interval_end = 42;
 	memset(all.signature, 0xaa, sizeof all.signature);
+	memset(all.signer, 0xbb, sizeof all.signer);
 	all.fragment_offset = 61440;
 	all.fragment_total = 1048580;
 	all.body = (struct slice){NULL, (const uint8_t *)"x", 1};
@@ -65,9 +66,9 @@ void make_frames(json_t *v)
 	vectors_add(v, describe_frame, "SEAL", vectors_frame(&f));
 	vectors_add(v, describe_frame, "an empty list of extensions", raw_extensions("", 0));
 	vectors_add(v, describe_frame, "an unknown extension in front of INTERVAL", raw_extensions("\x63\3abc\2\x08\1\0\0\0\0\0\0\0", 15));
-	vectors_add(v, describe_frame, "extensions of 150 bytes", raw_extensions(seal, 150));
-	uint8_t more[151] = {99, 149};
-	vectors_add(v, describe_frame, "extensions of 151 bytes", raw_extensions(more, 151));
+	vectors_add(v, describe_frame, "extensions of 214 bytes", raw_extensions(seal, 214));
+	uint8_t more[215] = {99, 213};
+	vectors_add(v, describe_frame, "extensions of 215 bytes", raw_extensions(more, 215));
 	vectors_add(v, describe_frame, "INTERVAL twice", raw_extensions("\2\x08\1\0\0\0\0\0\0\0\2\x08\1\0\0\0\0\0\0\0", 20));
 	vectors_add(v, describe_frame, "INTERVAL of 7 bytes", raw_extensions("\2\7\1\0\0\0\0\0\0", 9));
 	vectors_add(v, describe_frame, "an extension that ends behind the list", raw_extensions("\x63\4abc", 5));

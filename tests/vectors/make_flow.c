@@ -181,6 +181,40 @@ void make_casts(json_t *v)
 	add_bad_casts(v, all, list);
 }
 
+static void add_signature(json_t *v, const char *name, const char *type, struct slice content, struct frame f, bool spoil)
+{
+	uint8_t pub[32], secret[64], id[32], text[CAST_STATEMENT_MAX];
+	struct cast_head h = {.mode = CAST_ALL, .kind = CAST_ALL, .count = 1, .back = 16, .type_len = (uint8_t)strlen(type),
+			      .type = (const uint8_t *)type, .entries = content};
+	vectors_key(7, pub, secret);
+	memset(id, 0x21, sizeof id);
+	f.src = 1;
+	f.incarnation = 1001;
+	f.has_interval = f.has_signature = true;
+	f.interval_end = 900;
+	size_t n = cast_statement(&crypto_real, id, &f, &h, text);
+	crypto_real.sign(f.signature, text, n, secret);
+	f.signature[0] ^= spoil;
+	memcpy(f.signer, pub, 32);
+	struct slice s = cast(f, h, type, NULL, content.p, content.len);
+	json_t *o = json_pack("{s:s, s:b}", "name", name, "holds", crypto_real.verify(f.signature, text, n, pub));
+	json_object_set_new(o, "frame", vectors_hex(s.p, s.len));
+	json_object_set_new(o, "network_id", vectors_hex(id, sizeof id));
+	json_object_set_new(o, "signed", vectors_hex(text, n));
+	json_array_append_new(v, o);
+}
+
+void make_cast_signatures(json_t *v)
+{
+	static uint8_t last[4 + 61441 - CAST_CHUNK];
+	struct slice hello = {NULL, (const uint8_t *)"\5\0\0\0hello", 9}, part = {NULL, last, sizeof last};
+	add_signature(v, "to all", "text/plain", hello, (struct frame){.sequence = 3}, false);
+	add_signature(v, "to all, another signature", "text/plain", hello, (struct frame){.sequence = 3}, true);
+	add_signature(v, "of a service", "", hello, (struct frame){.sequence = 4, .service = 9}, false);
+	add_signature(v, "the last part of a message", "a", part,
+		      (struct frame){.sequence = 6, .has_fragment = true, .fragment_total = 4 + 61441, .fragment_offset = CAST_CHUNK}, false);
+}
+
 void make_cast_acks(json_t *v)
 {
 	struct cast_ack a = {.token = 5, .delivered = 14, .refused = 1, .unknown = 0, .lo = 1, .last = 900, .outcome_count = 1};
