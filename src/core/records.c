@@ -15,6 +15,40 @@
 
 static void dispatch(struct node *n, uint64_t peer, const struct records_message *m);
 
+static struct peer *peer_up(const struct node *n, const struct contact *c)
+{
+	struct peer *p = c ? com_find(n->com, c->id) : NULL;
+	return p && p->state == PEER_UP ? p : NULL;
+}
+
+static struct records_far *far_of(struct records *rs, uint64_t id)
+{
+	for (unsigned i = 0; i < RECORDS_FAR_MAX; i++)
+		if (rs->far[i].id == id)
+			return &rs->far[i];
+	return NULL;
+}
+
+/* Two neighbours that cannot reach each other talk through a neighbour of both, one frame at a time: who passed the other
+ * one's words on, or who is next to it on the ring. */
+static struct peer *relay_to(struct node *n, uint64_t id)
+{
+	struct records_far *far = far_of(n->records, id);
+	unsigned have = n->ring ? ring_succ_count(n->ring) : 0;
+	struct peer *p = far && far->via ? com_find(n->com, far->via) : NULL;
+	if (!far || far->until_us <= n->now_us)
+		return NULL;
+	if (p && p->state == PEER_UP)
+		return p;
+	for (unsigned i = 0; i < have; i++)
+		if (ring_succ(n->ring, i)->id == id) {
+			p = peer_up(n, i + 1 < have ? ring_succ(n->ring, i + 1) : NULL);
+			p = p || !i ? p : peer_up(n, ring_succ(n->ring, i - 1));
+			return p ? p : peer_up(n, ring_pred_count(n->ring) ? ring_pred(n->ring, 0) : NULL);
+		}
+	return have ? peer_up(n, ring_succ(n->ring, 0)) : NULL;
+}
+
 bool records_send(struct node *n, uint64_t peer, struct slice body)
 {
 	struct frame f = {.type = FRAME_RECORD, .hops = 1, .src = node_id(n), .dst = peer, .incarnation = n->cfg.incarnation, .body = body};
@@ -25,10 +59,14 @@ bool records_send(struct node *n, uint64_t peer, struct slice body)
 		slice_drop(&body);
 		return true;
 	}
-	struct peer *p = com_find(n->com, peer);
+	struct peer *p = com_find(n->com, peer), *relay;
 	for (unsigned i = 0; n->ring && (!p || p->state == PEER_DOWN) && i < ring_succ_count(n->ring); i++)
 		if (ring_succ(n->ring, i)->id == peer)
 			p = com_connect(n->com, ring_succ(n->ring, i));
+	if ((!p || p->state != PEER_UP) && (relay = relay_to(n, peer))) {
+		f.hops = 2;
+		p = relay;
+	}
 	if (!p || p->state == PEER_DOWN) {
 		slice_drop(&body);
 		return false;
@@ -94,16 +132,52 @@ static void dispatch(struct node *n, uint64_t peer, const struct records_message
 	}
 }
 
+static void far_put(struct node *n, uint64_t id, uint64_t via)
+{
+	struct records *rs = n->records;
+	struct records_far *far = far_of(rs, id);
+	if (!far) {
+		far = &rs->far[rs->far_at];
+		rs->far_at = (rs->far_at + 1) % RECORDS_FAR_MAX;
+		*far = (struct records_far){.id = id};
+	}
+	far->via = via ? via : far->via;
+	far->until_us = n->now_us + RECORDS_FAR_US;
+}
+
+static void pass_on(struct node *n, struct peer *p, const struct frame *f)
+{
+	struct peer *to = com_find(n->com, f->dst);
+	struct frame on = *f;
+	on.hops = 1;
+	if (f->hops < 2 || f->src != p->c.id || !to || to->state != PEER_UP) {
+		n->stats.drop_unreachable++;
+		return;
+	}
+	on.body = slice_keep(n->pool, f->body);
+	if (on.body.buf)
+		node_send(n, to, LINK_CONTROL, &on, true);
+}
+
 void records_frame(struct node *n, struct peer *p, const struct frame *f)
 {
 	struct records_message m;
-	if (records_decode(&m, f->body) != 0 || !p->c.id) {
+	uint64_t from = p->c.id;
+	if (records_decode(&m, f->body) != 0 || !from || !f->src || f->src == node_id(n)) {
 		n->stats.drop_malformed++;
+		return;
+	}
+	if (f->dst != node_id(n)) {
+		pass_on(n, p, f);
 		return;
 	}
 	if (!n->records->started)
 		return;
-	dispatch(n, p->c.id, &m);
+	if (f->src != from) {
+		far_put(n, f->src, from);
+		from = f->src;
+	}
+	dispatch(n, from, &m);
 }
 
 /* ---- own questions ---- */
@@ -514,8 +588,14 @@ void records_step_end(struct node *n)
 void records_peer(struct node *n, uint64_t id, bool up)
 {
 	struct records *rs = n->records;
-	if (up)
+	struct records_far *far = far_of(rs, id);
+	if (up) {
+		if (far)
+			*far = (struct records_far){0};
 		return;
+	}
+	if (rs->started)
+		far_put(n, id, 0);
 	for (struct records_rpc *q = rs->rpcs; q; q = q->next)
 		if (q->sent && q->owner == id)
 			rpc_again(n, q, P2PS_EUNKNOWN_OUTCOME);

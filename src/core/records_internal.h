@@ -24,6 +24,9 @@
 #define RECORDS_STAGE_US 300000u    /* the right neighbour alone is asked for so long */
 #define RECORDS_NET_US 300000000u   /* the slow safety net: digests are compared about this often */
 #define RECORDS_STRAY_US 2000000u
+#define RECORDS_FAR_MAX 8u
+#define RECORDS_HANDED_MAX 8u
+#define RECORDS_FAR_US 60000000u    /* so long others pass on what cannot be said directly */
 
 struct record_item {
 	uint64_t key;
@@ -125,6 +128,10 @@ struct records_judge {
 	uint8_t type;
 };
 
+struct records_far { /* a neighbour to which there was no way */
+	uint64_t id, via, until_us; /* via: who passed its words on; 0: nobody has */
+};
+
 struct records {
 	struct record_item **v; /* sorted by key, then id */
 	uint32_t len, cap;
@@ -139,9 +146,12 @@ struct records {
 	uint64_t expire_at;
 	/* our place on the ring, as followed up */
 	bool in, ready;         /* ready: (ready_lo, self] is answered for */
-	uint64_t life, lo, self, ready_lo, gained_us;
+	bool fetching;          /* what was acknowledged in (fetch_lo, self] is not all here yet */
+	uint64_t life, lo, self, ready_lo, fetch_lo, gained_us;
 	struct epoch epoch;
-	struct { uint64_t from, to; bool used; } handed[4]; /* ranges that joiners took over while they were ready */
+	/* ranges that joiners took over; sure: we had all of it then, or have it now. A joiner waits for what we still fetch:
+	 * it may not reach as far to the right as we do. */
+	struct { uint64_t from, to; bool used, sure; } handed[RECORDS_HANDED_MAX];
 	unsigned handed_at;
 	struct records_task task[RECORDS_TASKS_MAX];
 	struct records_pending *pendings;
@@ -153,6 +163,8 @@ struct records {
 	struct records_watch watch[8];
 	struct records_judge judge[8];
 	unsigned watch_n, judge_n;
+	struct records_far far[RECORDS_FAR_MAX];
+	unsigned far_at;
 };
 
 static inline uint64_t records_dist(const struct node *n, uint64_t from, uint64_t key) { return (key - from - 1) & n->mask; }

@@ -78,10 +78,13 @@ static bool task_target(const struct node *n, const struct records_task *t)
 	return false;
 }
 
+/* The range that is compared: all that is fetched, else our own. */
+static uint64_t tasks_lo(const struct records *rs) { return rs->fetching ? rs->fetch_lo : rs->lo; }
+
 static bool task_covers(const struct node *n, const struct records_task *t)
 {
 	const struct records *rs = n->records;
-	return t->id && t->done && records_dist(n, t->done_lo, rs->self) >= records_dist(n, rs->lo, rs->self);
+	return t->id && t->done && records_dist(n, t->done_lo, rs->self) >= records_dist(n, tasks_lo(rs), rs->self);
 }
 
 /* How many right neighbours are to be asked now. */
@@ -89,7 +92,7 @@ static unsigned tasks_wanted(const struct node *n)
 {
 	const struct records *rs = n->records;
 	unsigned f = n->net.faults, have = ring_succ_count(n->ring), most = f;
-	if (!rs->ready || rs->ready_lo != rs->lo) {
+	if (rs->fetching) {
 		const struct records_task *first = have ? task_of((struct node *)(uintptr_t)n, ring_succ(n->ring, 0)->id) : NULL;
 		bool stage = n->now_us < rs->gained_us + RECORDS_STAGE_US && !(first && task_covers(n, first));
 		most = stage ? 1 : f + 1;
@@ -175,8 +178,11 @@ static bool ready_now(struct node *n)
 static void ready_check(struct node *n)
 {
 	struct records *rs = n->records;
-	if (!rs->loaded || !rs->in || (rs->ready && rs->ready_lo == rs->lo) || !ready_now(n))
+	if (!rs->loaded || !rs->in || !rs->fetching || !ready_now(n))
 		return;
+	for (unsigned i = 0; i < RECORDS_HANDED_MAX; i++)
+		rs->handed[i].sure = rs->handed[i].used;
+	rs->fetching = false;
 	rs->ready = true;
 	rs->ready_lo = rs->lo;
 	rs->term++;
@@ -195,7 +201,8 @@ static void membership_new(struct node *n, uint64_t lo, uint64_t self)
 	for (uint32_t i = 0; i < rs->len; i++)
 		rs->v[i]->confirmed = rs->v[i]->settled = false;
 	rs->ready = false;
-	rs->in = true;
+	rs->in = rs->fetching = true;
+	rs->fetch_lo = lo;
 	rs->gained_us = n->now_us;
 	rs->lo = lo;
 	rs->self = self;
@@ -207,15 +214,18 @@ static void range_moved(struct node *n, uint64_t lo)
 	struct records *rs = n->records;
 	uint64_t was = records_dist(n, rs->lo, rs->self), now = records_dist(n, lo, rs->self);
 	bool less = now < was;
-	if (less && rs->ready && rs->ready_lo == rs->lo) {
+	if (less) {
 		rs->handed[rs->handed_at].from = rs->lo;
 		rs->handed[rs->handed_at].to = lo;
 		rs->handed[rs->handed_at].used = true;
-		rs->handed_at = (rs->handed_at + 1) % 4;
-	}
-	if (!less) {
+		rs->handed[rs->handed_at].sure = rs->ready && records_dist(n, rs->ready_lo, rs->self) >= was;
+		rs->handed_at = (rs->handed_at + 1) % RECORDS_HANDED_MAX;
+	} else {
 		memset(rs->handed, 0, sizeof rs->handed);
 		rs->gained_us = n->now_us;
+		if (!rs->fetching || records_dist(n, rs->fetch_lo, rs->self) < now)
+			rs->fetch_lo = lo;
+		rs->fetching = true;
 	}
 	if (rs->ready && records_dist(n, rs->ready_lo, rs->self) > now)
 		rs->ready_lo = lo;
@@ -223,9 +233,9 @@ static void range_moved(struct node *n, uint64_t lo)
 		struct records_task *t = &rs->task[i];
 		if (!t->id)
 			continue;
-		if (t->done && records_dist(n, t->done_lo, rs->self) > now)
+		if (t->done && records_dist(n, t->done_lo, rs->self) > now && !rs->fetching)
 			t->done_lo = lo;
-		if (!less || t->step != STEP_IDLE) {
+		if (!less || (t->step != STEP_IDLE && !rs->fetching)) {
 			t->done = t->firm = t->dirty = false;
 			task_stop(n, t, 0);
 		}
@@ -269,16 +279,17 @@ void records_sync_ring(struct node *n)
 static void task_ask(struct node *n, struct records_task *t)
 {
 	struct records *rs = n->records;
-	struct records_message m = {.kind = RECORDS_ASK, .from = rs->lo, .to = rs->self, .term = rs->term,
+	uint64_t lo = t->has_cursor ? t->lo : tasks_lo(rs);
+	struct records_message m = {.kind = RECORDS_ASK, .from = lo, .to = rs->self, .term = rs->term,
 				    .flags = t->has_cursor ? RECORDS_MORE : 0};
-	records_digest(n, rs->lo, rs->self, &m.count, &m.word);
-	if (!m.count && rs->ready && rs->ready_lo == rs->lo) { /* nothing to give: who has something of ours offers it */
+	records_digest(n, lo, rs->self, &m.count, &m.word);
+	if (!m.count && !rs->fetching) { /* nothing to give: who has something of ours offers it */
 		t->done = true;
 		t->done_lo = rs->lo;
 		return;
 	}
 	if (!t->has_cursor) {
-		t->lo = rs->lo;
+		t->lo = lo;
 		t->dirty = false;
 	}
 	t->step = STEP_ASKED;
@@ -479,7 +490,7 @@ static void task_give(struct node *n, struct records_task *t)
 	while (task_target(n, t) && count < RECORDS_ITEMS_MAX && (it = records_walk_next(n, &w))) {
 		if (t->more && line_order(n, t->lo, it->key, it->id, end.key, end.id) > 0)
 			break;
-		if (!page_has(n, t, it) && !records_expired(n, it))
+		if (!page_has(n, t, it) && !records_expired(n, it) && records_owns(n, it->key))
 			v[count++] = it;
 	}
 	if (!count) {
@@ -515,9 +526,19 @@ bool records_sync_copied(struct node *n, uint64_t peer, const struct records_mes
 static bool handed_to(const struct node *n, uint64_t peer, uint64_t from, uint64_t to)
 {
 	const struct records *rs = n->records;
-	for (unsigned i = 0; i < 4; i++)
-		if (rs->handed[i].used && rs->handed[i].to == to && to == peer &&
+	for (unsigned i = 0; i < RECORDS_HANDED_MAX; i++)
+		if (rs->handed[i].used && rs->handed[i].sure && rs->handed[i].to == to && to == peer &&
 		    records_dist(n, from, to) <= records_dist(n, rs->handed[i].from, to))
+			return true;
+	return false;
+}
+
+/* A joiner in a range of ours that we are fetching ourselves. */
+static bool owed_to(const struct node *n, uint64_t peer)
+{
+	const struct records *rs = n->records;
+	for (unsigned i = 0; i < RECORDS_HANDED_MAX; i++)
+		if (rs->handed[i].used && !rs->handed[i].sure && ids_in_oc(peer, rs->handed[i].from, rs->handed[i].to, n->mask))
 			return true;
 	return false;
 }
@@ -533,8 +554,9 @@ void records_on_ask(struct node *n, uint64_t peer, const struct records_message 
 	if (m->term > rs->term && m->term - rs->term <= UINT32_MAX)
 		rs->term = m->term;
 	a.term = rs->term;
-	if (!rs->loaded || (m->from | m->to | key) & ~n->mask) {
-		a.err = rs->loaded ? P2PS_EINVAL : P2PS_EBUSY;
+	bool wrong = (m->from | m->to | key) & ~n->mask;
+	if (!rs->loaded || wrong || (m->to == peer && owed_to(n, peer))) {
+		a.err = wrong ? P2PS_EINVAL : P2PS_EBUSY;
 		records_send_plain(n, peer, &a);
 		return;
 	}
@@ -639,7 +661,7 @@ uint64_t records_sync_deadline(const struct node *n)
 			at = t->due;
 	}
 	uint64_t stage = rs->gained_us + RECORDS_STAGE_US;
-	if ((!rs->ready || rs->ready_lo != rs->lo) && stage > n->now_us && stage < at)
+	if (rs->fetching && stage > n->now_us && stage < at)
 		at = stage;
 	return at;
 }

@@ -639,13 +639,15 @@ static void after_the_storm(struct run *r)
 	r->strict = true;
 	r->strict_since_us = world_now(r->w);
 	world_trace(r->w, 0, "==== from here on nothing may fail ====");
-	require_broadcast(r);
-	if (r->s->reliable)
-		require_reliable(r);
-	require_successors(r);
-	require_the_rest(r);
-	if (r->s->record_rate)
+	if (r->s->record_rate) {
 		require_records(r);
+	} else {
+		require_broadcast(r);
+		if (r->s->reliable)
+			require_reliable(r);
+		require_successors(r);
+		require_the_rest(r);
+	}
 	require_quiet(r);
 	if (r->s->record_rate && !world_failed(r->w))
 		work_records_placed(r);

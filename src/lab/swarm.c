@@ -84,7 +84,9 @@ static void draw_records(struct scenario *s, struct rng *r)
 	s->cast_rate = s->request_rate = 0;
 	s->record_rate = (uint32_t)PICK(r, 0x20000000, 0x80000000, 0xf0000000);
 	s->services = false;
-	if (PICK(r, 0, 1))
+	if (PICK(r, 0, 1)) /* a part may be too small for f + 1 copies: no disk is lost then */
+		s->rate[FAULT_wipe] = 0;
+	else
 		s->rate[FAULT_partition] = s->rate[FAULT_cut_pair] = s->rate[FAULT_deaf] = s->rate[FAULT_pause] = 0;
 }
 
