@@ -294,7 +294,7 @@ static void burst(struct run *r)
 static void stop(struct run *r, unsigned i)
 {
 	struct event ev = {.type = EVENT_STOP};
-	if (world_node(r->w, i)->state != PROC_UP || r->node[i].stopping || !may_die(r, i))
+	if (world_node(r->w, i)->state != PROC_UP || r->node[i].stopping || !may_die(r, i) || too_many_die(r))
 		return;
 	r->node[i].stopping = true;
 	r->node[i].steady_us = UINT64_MAX;
