@@ -363,7 +363,7 @@ static void partition(void **state, const char *table)
 {
 	static bool apart;
 	(void)state;
-	test_world_init(&W, 21, table, 64);
+	test_world_init(&W, 22, table, 64);
 	test_world_grow(&W, 16, NULL);
 	test_world_run(&W, 40 * SECOND);
 	apart = true;
