@@ -159,6 +159,7 @@ P2PS_API void p2ps_config_free(p2ps_config **config);
  *	listen              "port", "addr:port", "[v6]:port"; several separated by blanks. Port 0: any free port. Default
  *	                    "0": any free port on every address
  *	advertise           what others shall dial, "host:port", several separated by blanks. Default: what it listens on
+ *	relay               yes (default) or no: carry links between members that cannot dial each other, within limits
  *   joining
  *	join.timeout_ms     default 30000
  *   limits

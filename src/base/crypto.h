@@ -12,7 +12,17 @@ struct crypto {
 	void (*sign)(uint8_t sig[64], const void *p, size_t n, const uint8_t secret[64]);
 	bool (*verify)(const uint8_t sig[64], const void *p, size_t n, const uint8_t public_key[32]);
 	void (*keypair)(uint8_t public_key[32], uint8_t secret[64], const uint8_t seed[32]);
+	/* One-time keys of an exchange, from 32 random bytes; what both ends make of them: a key for each direction. The
+	 * opener and the other end take the roles of crypto_kx. False: the other end's key is none. */
+	void (*exchange_pair)(uint8_t public_key[32], uint8_t secret[32], const uint8_t seed[32]);
+	bool (*exchange)(uint8_t receive[32], uint8_t send[32], const uint8_t public_key[32], const uint8_t secret[32],
+			 const uint8_t other[32], bool opener);
+	/* Seals n bytes in place and puts CRYPTO_TAG bytes behind them. `number` is never used twice with a key. Open: false
+	 * when not exactly this was sealed; n without the tag. */
+	void (*seal)(uint8_t *p, size_t n, uint64_t number, const uint8_t key[32]);
+	bool (*open)(uint8_t *p, size_t n, uint64_t number, const uint8_t key[32]);
 };
+#define CRYPTO_TAG 16u
 
 extern const struct crypto crypto_real;
 

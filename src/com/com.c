@@ -62,8 +62,11 @@ void com_free(struct com *c)
 {
 	if (!c)
 		return;
+	c->freeing = true;
 	while (c->links_n)
 		link_free(c, c->links_v[0]);
+	relay_clear(c);
+	reach_clear(c);
 	for (uint32_t i = 0; i < c->mates_n; i++)
 		mate_free(c, c->mates_v[i]);
 	pool_free(c->pool, c->links_v, c->links_cap * sizeof *c->links_v);
@@ -92,11 +95,10 @@ const struct com_counters *com_counters(const struct com *c) { return &c->counte
 void com_set_member(struct com *c, bool member) { c->member = member; }
 
 /* True when what third parties are told is another now. */
-static bool self_update(struct com *c)
+bool com_self_update(struct com *c)
 {
-	char addrs[CONTACT_ADDRS_MAX + 1];
-	contact_observe(addrs, c->advertised, c->seen);
-	if (!strcmp(addrs, c->self.addrs))
+	char addrs[CONTACT_ADDRS_ROOM];
+	if (!reach_compose(c, addrs))
 		return false;
 	char *copy = pool_strdup(c->pool, addrs);
 	if (!copy)
@@ -133,7 +135,7 @@ void com_set_self(struct com *c, uint64_t id, const char *addrs)
 		return;
 	pool_strfree(c->pool, c->advertised);
 	c->advertised = copy;
-	self_update(c);
+	com_self_update(c);
 }
 
 int com_adopt(struct com *c, const struct network *net)
@@ -173,7 +175,7 @@ void com_seen(struct com *c, const char *observed, bool outbound)
 		c->seen = copy;
 		c->seen_rank = (uint8_t)rank;
 	}
-	if (self_update(c) && c->cfg.hooks.self_changed)
+	if (com_self_update(c) && c->cfg.hooks.self_changed)
 		c->cfg.hooks.self_changed(c->cfg.hooks.ctx);
 }
 
@@ -401,20 +403,42 @@ void com_look(struct com *c)
 	limit_use(com_limit(c, LIMIT_PEER_PENDING_ID), pending);
 }
 
-/* Access point number n; its length, 0 when there are not so many. */
+/* Access point number n that can be dialled; its length, 0 when there are not so many. */
 static size_t point_at(const struct mate *m, unsigned n, const char **point)
 {
 	const char *at = m->p.c.addrs;
-	size_t len = contact_next(&at, point);
+	size_t len = contact_next_direct(&at, point);
 	while (len && n--)
-		len = contact_next(&at, point);
+		len = contact_next_direct(&at, point);
 	return len;
+}
+
+static bool has_relay_points(const struct mate *m) { return strchr(m->p.c.addrs, '@') != NULL; }
+
+/* When is somebody else asked, beside the dial that is under way? */
+static void via_plan(struct com *c, struct mate *m)
+{
+	if (!c->cfg.seek || m->called_only || m->via || m->via_tried)
+		return;
+	m->via_at_us = c->now_us + (m->via_next ? 1 : has_relay_points(m) ? VIA_SILENCE_US / 4 : VIA_SILENCE_US);
+	com_arm(c, m->via_at_us);
+}
+
+static void via_due(struct com *c, struct mate *m)
+{
+	if (!m->via_at_us || m->up[LINK_CONTROL] || !m->dial[LINK_CONTROL])
+		m->via_at_us = 0;
+	else if (c->now_us >= m->via_at_us) {
+		m->via_at_us = 0;
+		via_start(c, m);
+	} else
+		com_arm(c, m->via_at_us);
 }
 
 void mate_dial(struct com *c, struct mate *m)
 {
 	const char *point;
-	if (m->up[LINK_CONTROL] || m->dial[LINK_CONTROL] || m->closing || m->failing)
+	if (m->up[LINK_CONTROL] || m->dial[LINK_CONTROL] || m->via || m->closing || m->failing)
 		return;
 	if (c->now_us < m->dial_at_us) {
 		com_arm(c, m->dial_at_us);
@@ -424,19 +448,23 @@ void mate_dial(struct com *c, struct mate *m)
 		return;
 	size_t n = point_at(m, m->point, &point);
 	struct link *l = n ? link_dial(c, point, n, LINK_CONTROL) : NULL;
+	if (!n && !m->via_tried && via_start(c, m))
+		return;
 	if (!l) {
+		m->via_tried = false;
 		mate_backoff(c, m);
 		mate_fail_later(c, m, n ? P2PS_ENOMEM : P2PS_EUNREACHABLE);
 		return;
 	}
 	link_attach(l, m);
 	m->dial[LINK_CONTROL] = l;
+	via_plan(c, m);
 }
 
 static void mate_dial_bulk(struct com *c, struct mate *m)
 {
 	const char *point;
-	if (!m->up[LINK_CONTROL] || m->dial[LINK_BULK] || c->now_us < m->bulk_at_us || c->dials >= COM_DIALS_MAX)
+	if (!mate_direct(m) || m->dial[LINK_BULK] || c->now_us < m->bulk_at_us || c->dials >= COM_DIALS_MAX)
 		return;
 	size_t n = point_at(m, m->bulk_fails % POINTS_TRIED, &point);
 	if (!n)
@@ -454,6 +482,22 @@ static bool elsewhere(int err)
 {
 	return err == P2PS_EUNREACHABLE || err == P2PS_ETIMEOUT || err == P2PS_EFINGERPRINT || err == P2PS_ECLOSED ||
 	       err == P2PS_EOTHER_NETWORK;
+}
+
+static void mate_dialled_out(struct com *c, struct mate *m, int err);
+
+/* It asked to be called; nobody else wants it. */
+static void called_in_vain(struct com *c, struct mate *m, int err)
+{
+	m->called = m->called_only = false;
+	if (m->pending || mate_held(m)) {
+		mate_dialled_out(c, m, err);
+		return;
+	}
+	mate_backoff(c, m);
+	m->p.state = PEER_DOWN;
+	m->want = false;
+	c->reap = true;
 }
 
 void mate_dial_failed(struct com *c, struct mate *m, enum link_class class, int err)
@@ -479,6 +523,60 @@ void mate_dial_failed(struct com *c, struct mate *m, enum link_class class, int 
 		err = P2PS_ETIMEOUT;
 	m->point = 0;
 	m->doubt = false;
+	if (m->called_only) {
+		called_in_vain(c, m, err);
+		return;
+	}
+	m->via_next = err == P2PS_EUNREACHABLE || err == P2PS_ETIMEOUT;
+	bool ask = m->via_next && !m->via_tried && (err == P2PS_ETIMEOUT || has_relay_points(m));
+	if (m->via || (ask && via_start(c, m))) { /* its end decides */
+		m->via_err = (int16_t)err;
+		return;
+	}
+	mate_dialled_out(c, m, err);
+}
+
+void mate_via_failed(struct com *c, struct mate *m, int err)
+{
+	if (m->up[LINK_CONTROL] || m->dial[LINK_CONTROL] || m->closing || m->failing || !m->want)
+		return;
+	if (m->via_err == P2PS_ETIMEOUT || (m->via_err && err != P2PS_EEXISTS))
+		err = m->via_err;
+	m->via_err = 0;
+	m->via_next = false;
+	mate_dialled_out(c, m, err);
+}
+
+void mate_called(struct com *c, const struct contact *who, struct mate *via)
+{
+	const char *point;
+	struct mate *m = mate_get(c, who->id);
+	if (!m || m == via || m->up[LINK_CONTROL] || !memcmp(who->key, c->self.key, sizeof who->key))
+		return;
+	mate_merge(c, m, who);
+	m->way_via = via->p.c.id;
+	if (m->dial[LINK_CONTROL] || m->closing || m->failing || c->dials >= COM_DIALS_MAX || !point_at(m, 0, &point))
+		return;
+	m->called = true;
+	m->point = 0;
+	m->dial_at_us = 0;
+	c->counters.calls_made++;
+	if (m->p.state == PEER_DOWN) {
+		m->called_only = !mate_held(m);
+		m->p.state = PEER_CONNECTING;
+		m->want = true;
+	}
+	struct link *l = link_dial(c, point, point_at(m, 0, &point), LINK_CONTROL);
+	if (!l)
+		return; /* tried again as any other that is wanted */
+	link_attach(l, m);
+	m->dial[LINK_CONTROL] = l;
+}
+
+/* All ways to it were tried. */
+static void mate_dialled_out(struct com *c, struct mate *m, int err)
+{
+	m->via_tried = false;
 	mate_backoff(c, m);
 	if (err == P2PS_EEXISTS && m->fails < 3) /* the peer has a link that we know nothing of (any more): soon it will not */
 		mate_dial(c, m);
@@ -512,7 +610,7 @@ void mate_down(struct com *c, struct mate *m, int err)
 	pending_free(c, m);
 	m->p.state = PEER_DOWN;
 	m->p.inbound = m->p.joining = false;
-	m->told_up = m->want = m->full = false;
+	m->told_up = m->want = m->full = m->called = m->called_only = m->via_tried = false;
 	m->ping_at_us = 0;
 	m->p.srtt_us = 0;
 	c->reap = true;
@@ -529,14 +627,14 @@ void mate_closed(struct com *c, struct mate *m)
 		mate_down(c, m, 0);
 		return;
 	}
-	m->p.state = PEER_CONNECTING;
+	m->p.state = m->told_up ? PEER_UP : PEER_CONNECTING; /* core, which knows it as up, notices nothing */
 	m->want = true;
 	mate_dial(c, m);
 }
 
 void mate_fail_later(struct com *c, struct mate *m, int err)
 {
-	struct link *const links[] = {m->up[0], m->up[1], m->dial[0], m->dial[1], m->closing};
+	struct link *const links[] = {m->up[0], m->up[1], m->dial[0], m->dial[1], m->via, m->closing};
 	for (size_t i = 0; i < sizeof links / sizeof *links; i++) {
 		if (!links[i])
 			continue;
@@ -638,6 +736,7 @@ struct peer *com_connect(struct com *c, const struct contact *who)
 		return &m->p;
 	mate_merge(c, m, who);
 	m->want = true;
+	m->called_only = false;
 	if (m->closing || m->failing || m->p.state != PEER_DOWN)
 		return &m->p;
 	m->p.state = PEER_CONNECTING;
@@ -674,7 +773,7 @@ const char *com_reason_name(enum com_reason why)
 {
 	static const char *const names[COM_REASONS] = {
 		[COM_RING] = "ring", [COM_FINGER] = "finger", [COM_FINGER_IN] = "finger of the peer",
-		[COM_DIRECT] = "messages", [COM_JOIN] = "join", [COM_BULK] = "bulk",
+		[COM_DIRECT] = "messages", [COM_JOIN] = "join", [COM_BULK] = "bulk", [COM_REACH] = "reach",
 	};
 	return (unsigned)why < COM_REASONS ? names[why] : "?";
 }
@@ -751,7 +850,7 @@ int com_send(struct com *c, struct peer *p, enum link_class class, const struct 
 		mate_dial_bulk(c, m);
 	struct link *l = send_link(m, class, &wait);
 	if (!l) {
-		if ((p->state == PEER_CONNECTING || m->closing) && !m->failing)
+		if (p->state != PEER_DOWN && !m->failing)
 			return pend(c, m, class, &f);
 		slice_drop(&f.body);
 		return P2PS_EUNREACHABLE;
@@ -814,12 +913,40 @@ bool com_link_view(const struct com *c, const struct peer *p, enum link_class cl
 	return true;
 }
 
+static const char *way_why(const struct com *c, const struct mate *m, bool inbound)
+{
+	switch ((enum com_way)m->way) {
+	case COM_WAY_CALLED:
+		return inbound ? "it cannot be dialled from here, and called back when asked" : "it cannot dial this node's way in, "
+												"and asked to be called";
+	case COM_WAY_RELAYED:
+		if (inbound)
+			return "it could not reach this node otherwise";
+		return c->reach.state == COM_REACHABLE_NO ? "neither it nor this node can be dialled"
+							  : "it cannot be dialled from here, and did not get through either";
+	default: return inbound ? "it dialled this node" : "this node dialled it";
+	}
+}
+
+bool com_way_view(const struct com *c, const struct peer *p, struct com_way_view *v)
+{
+	const struct mate *m = (const struct mate *)p;
+	const struct link *l = m->up[LINK_CONTROL];
+	if (!l)
+		return false;
+	const struct mate *via = l->circuit ? l->circuit->via : NULL;
+	*v = (struct com_way_view){m->way, via ? via->p.c.id : m->way == COM_WAY_CALLED ? m->way_via : 0, way_why(c, m, l->inbound)};
+	return true;
+}
+
 /* ---- events and time ---- */
 
 void com_event(struct com *c, const struct event *ev)
 {
 	com_settle(c);
 	link_event(c, ev);
+	circuit_settle(c);
+	relay_settle(c);
 	com_reap(c);
 }
 
@@ -840,8 +967,13 @@ void com_timer(struct com *c)
 			com_arm(c, l->deadline_us);
 	}
 	for (uint32_t i = 0; i < c->mates_n; i++)
-		if (c->mates_v[i]->want)
+		if (c->mates_v[i]->want) {
 			mate_dial(c, c->mates_v[i]);
+			via_due(c, c->mates_v[i]);
+		}
+	reach_timer(c);
+	circuit_settle(c);
+	relay_settle(c);
 	com_reap(c);
 }
 
@@ -864,12 +996,14 @@ static const char *mate_check(const struct com *c, const struct mate *m, uint32_
 	}
 	if (m->up[LINK_BULK] && !m->up[LINK_CONTROL])
 		return "a bulk link without a control link";
-	if ((m->p.state == PEER_UP) != (m->up[LINK_CONTROL] || m->closing))
+	if ((m->p.state == PEER_UP) != (m->up[LINK_CONTROL] || m->closing || (m->told_up && m->want && !m->failing)))
 		return "a peer's state does not say whether it has a link";
 	if (m->closing && m->up[LINK_CONTROL])
 		return "a peer goes on using a link beside one that it closes";
 	if (m->p.state == PEER_CONNECTING && !m->want)
 		return "a peer is connecting that nobody wants";
+	if (m->via && (m->via->state != LINK_DIALLING || m->via->mate != m || !m->via->circuit))
+		return "an attempt through another is none";
 	if (m->pending && m->up[LINK_CONTROL])
 		return "frames wait although the peer is up";
 	if (m->pending > COM_PENDING)

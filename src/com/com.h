@@ -41,7 +41,7 @@ struct contact {
 	uint64_t id; /* 0: not known yet (a bare access point) */
 	uint64_t incarnation;
 	uint8_t key[32]; /* device key; all zero: not known yet */
-	char *addrs;     /* access points "host:port", separated by one blank; may be "" */
+	char *addrs;     /* access points "host:port" and relay points "id@host:port", separated by one blank; may be "" */
 	char *zone;      /* "" by default */
 };
 int contact_copy(struct pool *p, struct contact *to, const struct contact *from); /* deep; 0 or P2PS_ENOMEM */
@@ -66,9 +66,15 @@ int network_make(struct network *net, struct pool *p, const struct crypto *c, co
 int network_parse(struct network *net, struct pool *p, const struct crypto *c, struct slice document);
 
 /* Reasons to hold a peer; each is counted. */
-enum com_reason { COM_RING = 0, COM_FINGER, COM_FINGER_IN, COM_DIRECT, COM_JOIN, COM_BULK, COM_REASONS };
+enum com_reason { COM_RING = 0, COM_FINGER, COM_FINGER_IN, COM_DIRECT, COM_JOIN, COM_BULK, COM_REACH, COM_REASONS };
 
 const char *com_reason_name(enum com_reason why); /* for people */
+
+/* Can others dial this node? Found out by asking peers to dial back. */
+enum com_reachable { COM_REACHABLE_UNKNOWN, COM_REACHABLE_DIRECT, COM_REACHABLE_MAPPED, COM_REACHABLE_NO };
+const char *com_reachable_name(enum com_reachable r); /* "unknown", "direct", "mapped", "no" */
+/* How a peer's link came to be. */
+enum com_way { COM_WAY_DIRECT, COM_WAY_CALLED, COM_WAY_RELAYED };
 
 enum peer_state { PEER_DOWN, PEER_CONNECTING, PEER_UP };
 
@@ -123,6 +129,8 @@ struct com_hooks {
 	void (*apply)(void *ctx, const struct com_applicant *a);
 	void (*certified)(void *ctx); /* com_certificate() is a new one: keep it */
 	void (*roll_grew)(void *ctx); /* by what a peer showed in its hello */
+	/* Members near this id, who may have a link with it, i = 0, 1, ... ; NULL: no more. */
+	const struct contact *(*near)(void *ctx, uint64_t id, unsigned i);
 };
 
 struct com_config {
@@ -131,17 +139,21 @@ struct com_config {
 	struct rng *rng;
 	struct com_hooks hooks;
 	uint8_t key[32];
-	const uint8_t *secret; /* the device key's, 64 bytes; borrowed for com's life; for private networks */
+	const uint8_t *secret; /* the device key's, 64 bytes; borrowed for com's life; for private networks and links through others */
 	const struct network *network; /* NULL in a node that is still to join: it learns it from its access point */
 	uint64_t incarnation;
 	const char *zone;
 	struct limits *limits; /* the owner's, who keeps it */
+	bool seek;  /* find out whether this node can be dialled; ask common neighbours for peers that cannot */
+	bool relay; /* carry links between peers that cannot dial each other */
 };
 
 struct com_counters {
 	uint64_t frames_in, frames_out, bytes_in, bytes_out; /* frames as defined above, without TLS and TCP */
 	uint64_t hello_refused, unknown_type, unknown_ext, malformed, dial_failed, queue_cut, congested;
 	uint64_t dials, accepted, hello_timeout, ties, superseded, idle_closed, rate_cut;
+	uint64_t calls_asked, calls_passed, calls_made, relays_asked, relays_opened, relays_refused, relayed_frames, relayed_bytes,
+		dial_backs;
 };
 
 struct com; /* in com_internal.h */
@@ -217,6 +229,15 @@ bool com_link_view(const struct com *c, const struct peer *p, enum link_class cl
 /* peer_up was told of it, and no peer_down since. Not quite `state`: an idle link that is closed while frames for the peer
  * wait is made again, and nobody needs to know. */
 bool com_told_up(const struct peer *p);
+struct com_way_view {
+	enum com_way way;
+	uint64_t via;    /* the common neighbour of a relayed link, or of the call; 0: none */
+	const char *why; /* a sentence for people */
+};
+bool com_way_view(const struct com *c, const struct peer *p, struct com_way_view *v); /* false: it is not up */
+enum com_reachable com_reachable(const struct com *c);
+/* The address "host:port" at which a router forwards to this node; NULL: none (any more). */
+void com_set_mapped(struct com *c, const char *point);
 const char *com_check(const struct com *c); /* NULL, or a sentence about a broken invariant */
 uint32_t com_retry_ms(const struct com *c); /* within hooks.dialled and peer_down after P2PS_EBUSY; else 0 */
 void com_look(struct com *c); /* brings the limits' `now` up to date */

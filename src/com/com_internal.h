@@ -15,6 +15,20 @@
 #define COM_BACKOFF_MAX_US 8000000u
 #define COM_STABLE_US 1000000u       /* a link that lived less counts as a failed dial */
 #define COM_REDIRECTS_MAX 3u
+#define LINK_THROUGH 0x40000000u     /* set in the numbers of links that no host knows */
+#define RELAY_PIECE 32768u           /* bytes of a frame in one piece */
+#define RELAY_WINDOW 131072u         /* sealed bytes on their way between the ends of a circuit, each way */
+#define RELAY_CIRCUITS_MAX 64u       /* through one neighbour */
+#define RELAY_PER_OPENER 16u
+#define RELAY_PER_TARGET 24u
+#define RELAY_RATE (4u << 20)        /* bytes per second through one neighbour, all circuits together */
+#define RELAY_IDLE_US 120000000u
+#define REACH_ASKS_MAX 20u           /* requests of one peer per second */
+#define CONTACT_ADDRS_ROOM 401u
+#define FEATURE_RELAY 1u             /* carries links between others */
+#define VIA_TIME_US 8000000u         /* an attempt takes no longer */
+#define VIA_SILENCE_US 1000000u      /* a dial without an answer for so long: somebody else is asked, too */
+enum relay_kind { RELAY_OPEN = 1, RELAY_OPENED, RELAY_DATA, RELAY_CLOSE, RELAY_ROOM };
 
 enum link_state {
 	LINK_DIALLING, /* ACTION_DIAL is out */
@@ -24,6 +38,60 @@ enum link_state {
 	LINK_UP,
 	LINK_DONE,     /* our last frame, BYE 0, is sent; still listening until the peer closes */
 	LINK_CLOSED,   /* ACTION_CLOSE is out; waiting for EVENT_LINK_DOWN, listening to nothing */
+};
+
+/* A link through a common neighbour (circuit.c), from the attempt to make one (via.c) on. */
+enum circuit_stage {
+	CIRCUIT_FIND, /* the neighbour is being connected */
+	CIRCUIT_CALL, /* it was asked to have the other end call us */
+	CIRCUIT_OPEN, /* OPEN is out */
+	CIRCUIT_UP,
+};
+#define VIA_TRIED_MAX 8u
+
+struct circuit {
+	uint8_t stage, tried_n, hints;
+	bool opener, dead, named; /* named: the neighbour stands in the other's contact */
+	bool closing;             /* by us, when all that waits is sent, or at until_us */
+	uint8_t trials;           /* of dialling the other after all */
+	uint64_t trial_at_us;
+	int16_t err;              /* when dead, why; in an attempt, what the last neighbour said */
+	struct mate *via;         /* held; NULL: none is being tried */
+	uint64_t number, other;   /* the opener's number; the id of the other end */
+	uint64_t until_us, step_us; /* of the whole attempt; of what is being tried */
+	uint64_t tried[VIA_TRIED_MAX];
+	struct contact hint;      /* whom a neighbour told us to ask, in the pool */
+	uint8_t once_public[32], once_secret[32], send_key[32], receive_key[32];
+	uint64_t send_number, receive_number;         /* pieces */
+	uint64_t sent, acked, got, told;              /* bytes of pieces, sealed */
+	struct pending *first, *end;                  /* frames that wait for room */
+	uint32_t offset;                              /* into the first */
+	uint64_t queued;                              /* bytes of frames not sealed yet */
+	struct buf *part;                             /* of a frame in pieces */
+	uint32_t part_len;
+};
+
+/* The neighbour's side of a circuit. */
+struct relay_way { uint64_t sent, acked, room; bool room_due; };
+struct relay {
+	struct relay *next;
+	struct mate *end[2]; /* 0: the opener */
+	uint64_t number, used_us;
+	struct relay_way way[2]; /* from that end */
+	bool gone;               /* to be told to its ends, but for */
+	const struct mate *except;
+	int16_t err;             /* 0: they know */
+};
+
+/* What is known about reaching this node (reach.c). */
+struct reach {
+	enum com_reachable state;
+	uint8_t fails;            /* dial-backs in a row that did not get through */
+	uint64_t probe_at_us, tell_at_us, inbound_us, asked, asked_us;
+	uint64_t number, changed_us;
+	char *mapped, *worked;    /* an address that the router maps to us; where the last dial-back came through */
+	struct mate *relays[2];   /* held: through them we are reached */
+	uint32_t dialling_back;
 };
 
 /* Only for a dial to a bare address. */
@@ -77,6 +145,9 @@ struct link {
 	struct dial *dial;
 	struct guest *guest;
 	struct applicant *applicant;
+	struct circuit *circuit; /* LINK_RELAY */
+	uint64_t back;           /* a dial without a hello: a dial-back for this peer */
+	bool trial;              /* or, to see whether it can be dialled after all */
 };
 
 struct pending {
@@ -93,16 +164,29 @@ struct mate {
 	uint32_t index;    /* in com->mates_v */
 	uint32_t links;    /* links that point here */
 	bool told_up;      /* peer_up was called, and no peer_down since */
-	uint64_t told_incarnation;
 	bool want;         /* dial (again) when it is time */
 	bool failing;      /* peer_down(fail) is due */
 	bool bulk_fell;    /* bulk_down is due */
 	int16_t fail;
 	uint8_t fails, bulk_fails;
 	uint8_t point;     /* which access point is tried */
+	uint8_t way;       /* enum com_way of the link that is up */
+	bool via_next;     /* the last dial failed: the next time somebody else is asked at once */
+	bool via_tried;    /* in this round of dials */
+	bool called;       /* dialled because it asked to be called */
+	bool called_only;  /* and core does not know of it */
+	bool back_ok;      /* dial-backs for it: one got through; how many are under way */
+	uint8_t backs, asks; /* asks: requests of this peer in the second asks_s */
+	int16_t via_err;   /* why it could not be dialled, while an attempt through others goes on */
+	uint32_t asks_s;
 	bool doubt;        /* an access point that was tried did not answer at all */
 	bool full;         /* com_send refused a frame while connecting */
 	struct link *up[2], *dial[2];
+	struct link *via;     /* an attempt through a common neighbour, beside dial[LINK_CONTROL] or alone */
+	uint64_t via_at_us;   /* one begins when the dial has been silent until then; 0: none */
+	uint64_t told_incarnation;
+	uint64_t way_via;     /* the neighbour that passed the call on */
+	uint64_t back_number;
 	struct link *closing; /* the former control link, being closed without loss */
 	uint64_t dial_at_us, bulk_at_us, released_us;
 	struct bucket frames, bytes, control; /* what it may still send */
@@ -144,6 +228,12 @@ struct com {
 	struct outbox *out;
 	struct com_counters counters;
 	uint32_t retry_ms; /* while a refusal is told to core */
+	struct reach reach;
+	struct relay *relays;
+	uint32_t relays_n, dead_relays, dead; /* dead: circuits whose end is still to be told */
+	uint64_t circuits, relay_at_us;
+	int64_t relay_tokens;
+	bool freeing;
 };
 
 static inline void com_arm(struct com *c, uint64_t at_us)
@@ -180,6 +270,50 @@ void mate_measure(struct mate *m, uint64_t rtt_us);
 /* Somebody told us where we are seen. outbound: by a peer that we dialled. */
 void com_seen(struct com *c, const char *observed, bool outbound);
 int com_adopt(struct com *c, const struct network *net);
+bool com_self_update(struct com *c); /* true when what third parties are told is another now */
+
+void mate_called(struct com *c, const struct contact *who, struct mate *via); /* it asks us to dial it */
+void mate_via_failed(struct com *c, struct mate *m, int err); /* an attempt through others has come to nothing */
+
+/* ---- reach.c: can we be dialled, and who can reach us otherwise ---- */
+bool reach_compose(struct com *c, char out[CONTACT_ADDRS_ROOM]); /* our access points as others are told */
+void reach_link_up(struct com *c, struct mate *m, struct link *l);
+void reach_link_down(struct com *c, struct mate *m);
+void reach_frame(struct com *c, struct link *l, const struct frame *f);
+void reach_timer(struct com *c);
+void reach_dialled_back(struct com *c, struct link *l, int err); /* a dial-back has ended; closes the link */
+void reach_clear(struct com *c);
+bool reach_send(struct com *c, struct mate *m, const struct reach_message *r);
+bool mate_direct(const struct mate *m); /* up, and not through somebody else */
+bool mate_allows(struct com *c, struct mate *m); /* not too many requests of this peer */
+
+/* ---- via.c: attempts through a common neighbour ---- */
+bool via_possible(const struct com *c, const struct mate *m);
+bool via_start(struct com *c, struct mate *m); /* false: nobody to ask */
+void via_refused(struct com *c, struct link *l, int err, const struct contact *hint); /* by the neighbour asked */
+void via_timer(struct com *c, struct link *l);
+void via_peer_changed(struct com *c, struct mate *m); /* a neighbour is up, or is not: go on */
+const struct contact *via_hint(struct com *c, uint64_t target, uint64_t asker); /* whom to ask better; NULL: nobody */
+struct link *via_find(const struct com *c, const struct mate *via, uint64_t number);
+
+/* ---- circuit.c: the ends of a link through a common neighbour ---- */
+bool circuit_open(struct com *c, struct link *l); /* sends OPEN to circuit->via */
+bool circuit_push(struct com *c, struct link *l, const void *head, uint16_t head_len, struct slice body);
+void circuit_close(struct com *c, struct link *l, int err); /* EVENT_LINK_DOWN follows */
+void circuit_free(struct com *c, struct circuit *k);
+void circuit_leave(struct com *c, struct circuit *k); /* lets the neighbour go */
+void circuit_frame(struct com *c, struct mate *via, const struct frame *f);
+void circuit_settle(struct com *c); /* tells the ends that are due */
+void circuit_link_gone(struct com *c, struct mate *via);
+void circuit_timer(struct com *c);
+void circuit_tried(struct com *c, struct mate *m, bool reached); /* it can, or cannot, be dialled after all */
+
+/* ---- relay.c: the neighbour between ---- */
+void relay_frame(struct com *c, struct mate *from, const struct frame *f);
+void relay_link_gone(struct com *c, struct mate *m);
+void relay_timer(struct com *c);
+void relay_settle(struct com *c);
+void relay_clear(struct com *c);
 
 /* ---- com_member.c: certificates ---- */
 int member_adopt(struct com *c); /* the network is known */
@@ -206,6 +340,8 @@ bool link_send(struct com *c, struct link *l, uint8_t type, uint8_t service, uin
 void link_paths(struct com *c, struct link *l, bool wanted);
 void link_deadline(struct com *c, struct link *l, uint64_t at_us);
 void link_timer(struct com *c, struct link *l);
+void link_done(struct com *c, struct link *l); /* our last frame on it: core notices nothing */
+void link_room(struct com *c, struct link *l, uint64_t drained);
 void link_free(struct com *c, struct link *l);
 void dial_free(struct com *c, struct dial *d);
 

@@ -129,6 +129,26 @@ bool contact_point_ok(const char *point, size_t n)
 	return true;
 }
 
+bool contact_point_relay(const char *point, size_t n, uint64_t *id, const char **address)
+{
+	size_t digits = 0;
+	uint64_t v = 0;
+	for (; digits < n && point[digits] >= '0' && point[digits] <= '9'; digits++) {
+		unsigned d = (unsigned)(point[digits] - '0');
+		if (v > (UINT64_MAX - d) / 10)
+			return false;
+		v = v * 10 + d;
+	}
+	if (!v || point[0] == '0' || digits == n || point[digits] != '@')
+		return false;
+	const char *at = point + digits + 1;
+	if (!contact_point_ok(at, n - digits - 1) || contact_unspecified(at, n - digits - 1))
+		return false;
+	*id = v;
+	*address = at;
+	return true;
+}
+
 size_t contact_next(const char **at, const char **point)
 {
 	const char *s = *at;
@@ -140,14 +160,23 @@ size_t contact_next(const char **at, const char **point)
 	return n;
 }
 
+size_t contact_next_direct(const char **at, const char **point)
+{
+	size_t n;
+	while ((n = contact_next(at, point)) && memchr(*point, '@', n))
+		;
+	return n;
+}
+
 bool contact_addrs_ok(const char *addrs)
 {
-	const char *point;
+	const char *point, *address;
+	uint64_t id;
 	unsigned points = 0;
 	if (strlen(addrs) > CONTACT_ADDRS_MAX)
 		return false;
 	for (size_t n; (n = contact_next(&addrs, &point));)
-		if (++points > CONTACT_POINTS_MAX || !contact_point_ok(point, n))
+		if (++points > CONTACT_POINTS_MAX || !(contact_point_ok(point, n) || contact_point_relay(point, n, &id, &address)))
 			return false;
 	return true;
 }

@@ -13,7 +13,7 @@
 
 #define CONTACT_ADDRS_MAX 400u /* bytes of all access points together */
 #define CONTACT_POINTS_MAX 8u
-#define CONTACT_POINT_MAX 262u /* bytes of one: name of 253, brackets, colon, port */
+#define CONTACT_POINT_MAX 262u /* bytes of one: name of 253, brackets, colon, port; a relay point has an id in front */
 #define CONTACT_ZONE_MAX 63u
 
 /* To protobuf; m points into c, which must outlive it:
@@ -28,10 +28,15 @@ int contact_decode(struct contact *c, struct arena *a, const void *p, size_t n);
 
 bool contact_key_known(const struct contact *c);
 /* Access points: "host:port" with an IPv4 address, an IPv6 address in brackets or a DNS name, a port from 1 to 65535. */
-bool contact_point_ok(const char *point, size_t n);
+bool contact_point_ok(const char *point, size_t n); /* one that can be dialled */
+/* Relay points stand among the access points of a node that cannot be dialled: "id@host:port", ask the member `id` that
+ * is there. True: this is one; *id, and *address inside the point, for the rest of its length. */
+bool contact_point_relay(const char *point, size_t n, uint64_t *id, const char **address);
 bool contact_addrs_ok(const char *addrs); /* "" is fine */
 /* The next access point at *at (start with *at = addrs); its length, 0 at the end. *at moves behind it. */
 size_t contact_next(const char **at, const char **point);
+/* The first one that can be dialled, at or after *at; its length or 0. */
+size_t contact_next_direct(const char **at, const char **point);
 bool contact_unspecified(const char *point, size_t n); /* 0.0.0.0 or [::] */
 /* addrs with the host of `seen` ("addr:port", may be NULL) in the place of unspecified ones. Those are left out when
  * `seen` is no numeric address, and 0.0.0.0 also when it is an IPv6 one: nobody listens there. */

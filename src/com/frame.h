@@ -29,6 +29,8 @@
 	X(PATHS, 6, true, "this side still wants the link, or no more")                        \
 	X(CHALLENGE, 7, true, "to one who asks to be a member: who I am, and a nonce")         \
 	X(PROOF, 8, true, "the answer: a signature of the invitation's key")                   \
+	X(REACH, 9, true, "peers that cannot be dialled: dial me back, have it call me, my contact")  \
+	X(RELAY, 10, false, "a piece of a link that goes through a common neighbour, sealed")    \
 	X(RING, 16, true, "ring maintenance, body RingMessage")                                \
 	X(MEMBER, 17, true, "the roll, certificates and keys of members, body MemberMessage")  \
 	X(LOOKUP, 32, true, "who is responsible for the destination key")                      \

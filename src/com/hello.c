@@ -234,6 +234,38 @@ int paths_decode(bool *wanted, struct arena *a, struct slice body)
 	return 0;
 }
 
+struct slice reach_encode(struct pool *p, const struct reach_message *r)
+{
+	Wire__Reach m;
+	Wire__Contact who;
+	wire__reach__init(&m);
+	m.kind = (Wire__ReachKind)r->kind;
+	m.target = r->target;
+	m.number = r->number;
+	m.error = r->err;
+	if (r->has_who) {
+		contact_pack(&who, &r->who);
+		m.who = &who;
+	}
+	return proto_slice(p, &m.base);
+}
+
+int reach_decode(struct reach_message *r, struct arena *a, struct slice body)
+{
+	struct proto_alloc pa;
+	*r = (struct reach_message){0};
+	Wire__Reach *m =
+		body.len <= COM_HELLO_MAX ? wire__reach__unpack(proto_alloc(&pa, a, HELLO_CAP), body.len, body.p) : NULL;
+	if (!m || (m->who && contact_unpack(&r->who, m->who)))
+		return P2PS_EPROTO;
+	r->kind = (unsigned)m->kind;
+	r->target = m->target;
+	r->number = m->number;
+	r->err = error_known(m->error) ? m->error : P2PS_EREFUSED;
+	r->has_who = m->who;
+	return 0;
+}
+
 /* ---- judgement ---- */
 
 static struct verdict refuse(int err, const char *text) { return (struct verdict){.err = err, .text = text}; }

@@ -48,6 +48,16 @@ struct bye {
 	uint32_t retry_ms; /* with P2PS_EBUSY: not before; 0: not told */
 };
 
+/* Body of REACH. */
+enum reach_kind { REACH_PROBE = 1, REACH_PROBED, REACH_CALL, REACH_CALLED, REACH_NO, REACH_MOVED };
+struct reach_message {
+	unsigned kind;
+	uint64_t target, number;
+	int err;
+	bool has_who;
+	struct contact who;
+};
+
 /* Bodies; slice.buf == NULL: out of memory. */
 struct slice hello_encode(struct pool *p, const struct hello *h);
 struct slice welcome_encode(struct pool *p, const struct welcome *w);
@@ -55,7 +65,9 @@ struct slice challenge_encode(struct pool *p, const struct challenge *ch);
 struct slice proof_encode(struct pool *p, const uint8_t signature[64]);
 struct slice bye_encode(struct pool *p, const struct bye *b);
 struct slice paths_encode(struct pool *p, bool wanted);
+struct slice reach_encode(struct pool *p, const struct reach_message *r);
 /* 0 or P2PS_EPROTO. */
+int reach_decode(struct reach_message *r, struct arena *a, struct slice body);
 int hello_decode(struct hello *h, struct arena *a, struct slice body);
 int welcome_decode(struct welcome *w, struct arena *a, struct slice body);
 int challenge_decode(struct challenge *ch, struct arena *a, struct slice body);

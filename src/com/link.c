@@ -91,6 +91,7 @@ void link_free(struct com *c, struct link *l)
 	dial_free(c, l->dial);
 	guest_free(c, l->guest);
 	applicant_free(c, l->applicant);
+	circuit_free(c, l->circuit);
 	pool_strfree(c->pool, l->remote);
 	pool_free(c->pool, l, sizeof *l);
 }
@@ -104,6 +105,8 @@ void link_enter(struct com *c, struct link *l, enum link_state state)
 			com_arm(c, c->now_us); /* others wait for the slot */
 		if (l->mate && l->mate->dial[l->class] == l)
 			l->mate->dial[l->class] = NULL;
+		if (l->mate && l->mate->via == l)
+			l->mate->via = NULL;
 		break;
 	case LINK_PARKED: c->parked--; /* fall through */
 	case LINK_HELLO: c->waiting--; break;
@@ -111,6 +114,8 @@ void link_enter(struct com *c, struct link *l, enum link_state state)
 		c->established--;
 		l->mate->up[l->class] = NULL;
 		l->mate->p.link[l->class] = 0;
+		if (l->class == LINK_CONTROL)
+			reach_link_down(c, l->mate);
 		break;
 	default: break;
 	}
@@ -163,7 +168,10 @@ bool link_push(struct com *c, struct link *l, const void *head, uint16_t head_le
 		l->mate->p.frames_out++;
 		l->mate->p.bytes_out += n;
 	}
-	outbox_send(c->out, l->number, head, head_len, body);
+	if (l->kind == LINK_RELAY)
+		circuit_push(c, l, head, head_len, body);
+	else
+		outbox_send(c->out, l->number, head, head_len, body);
 	uint64_t queued = link_queued(l);
 	l->full |= queued > COM_QUEUE_HIGH;
 	l->crowded |= queued > BULK_WAIT;
@@ -209,7 +217,9 @@ void link_close(struct com *c, struct link *l, int err)
 	if (l->state == LINK_CLOSED)
 		return;
 	link_enter(c, l, LINK_CLOSED);
-	struct action *a = outbox_add(c->out, ACTION_CLOSE);
+	struct action *a = l->kind == LINK_RELAY ? NULL : outbox_add(c->out, ACTION_CLOSE);
+	if (l->kind == LINK_RELAY)
+		circuit_close(c, l, err);
 	if (a) {
 		a->close.link = l->number;
 		a->close.err = err;
@@ -273,7 +283,7 @@ void link_lost(struct com *c, struct link *l, int err)
 }
 
 /* We need it no more and neither does the peer: our last frame. */
-static void link_done(struct com *c, struct link *l)
+void link_done(struct com *c, struct link *l)
 {
 	struct mate *m = l->mate;
 	struct slice body = bye_encode(c->pool, &(struct bye){.text = ""});
@@ -458,6 +468,15 @@ static void up_frame(struct com *c, struct link *l, struct slice whole)
 	case FRAME_PING: ping_frame(c, l, &f); break;
 	case FRAME_PONG: pong_frame(c, l, &f); break;
 	case FRAME_PATHS: paths_frame(c, l, &f); break;
+	case FRAME_REACH:
+	case FRAME_RELAY:
+		if (l->kind == LINK_RELAY || l->class != LINK_CONTROL)
+			c->counters.unknown_type++; /* not through others */
+		else if (f.type == FRAME_REACH)
+			reach_frame(c, l, &f);
+		else
+			relay_frame(c, m, &f);
+		break;
 	default:
 		if (frame_type_name(f.type)[0] == '?') {
 			c->counters.unknown_type++;
@@ -470,7 +489,7 @@ static void up_frame(struct com *c, struct link *l, struct slice whole)
 
 /* ---- events and time ---- */
 
-static void room_event(struct com *c, struct link *l, uint64_t drained)
+void link_room(struct com *c, struct link *l, uint64_t drained)
 {
 	if (drained > l->drained)
 		l->drained = drained < l->sent ? drained : l->sent;
@@ -493,7 +512,7 @@ void link_event(struct com *c, const struct event *ev)
 		break;
 	case EVENT_LINK_ROOM:
 		if ((l = link_find(c, ev->room.link)))
-			room_event(c, l, ev->room.drained);
+			link_room(c, l, ev->room.drained);
 		break;
 	case EVENT_FRAME:
 		if (!(l = link_find(c, ev->frame.link)) || l->state == LINK_CLOSED)
@@ -535,7 +554,12 @@ void link_timer(struct com *c, struct link *l)
 	l->deadline_us = UINT64_MAX;
 	switch (l->state) {
 	case LINK_DIALLING:
-	case LINK_WAITING: link_dial_failed(c, l, P2PS_ETIMEOUT, NULL, false); break;
+	case LINK_WAITING:
+		if (l->circuit && l->state == LINK_DIALLING)
+			via_timer(c, l);
+		else
+			link_dial_failed(c, l, P2PS_ETIMEOUT, NULL, false);
+		break;
 	case LINK_HELLO:
 		c->counters.hello_timeout++;
 		com_limit(c, LIMIT_HELLO_MS_ID)->refused++;

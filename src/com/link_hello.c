@@ -7,7 +7,7 @@
 #include "com/network.h"
 #include "p2ps.h"
 
-#define FEATURES 0u       /* none yet */
+#define FEATURES_KNOWN FEATURE_RELAY
 #define LOG_EVERY_US 1000000u
 #define COM_SPARE_US 5000000u      /* a link unused for so long may have to make room */
 #define COM_HELLO_LEAST_US 200000u /* so long a link may be silent in any case */
@@ -17,13 +17,17 @@ struct judge judge_on(const struct com *c, const struct link *l)
 	return (struct judge){c->cfg.crypto, c->have_net ? &c->net : NULL, &c->self, l->key, c->roll, com_now_s(c)};
 }
 
-/* Ourselves as told to a peer: with unspecified addresses, which it knows how to read. */
-static struct contact self_told(const struct com *c)
+/* Ourselves as told to a peer: with unspecified addresses, which it knows how to read, unless others stand between. */
+static struct contact self_told(const struct com *c, const struct link *l)
 {
 	struct contact self = c->self;
-	self.addrs = c->advertised;
+	bool plain = c->reach.state == COM_REACHABLE_UNKNOWN || c->reach.state == COM_REACHABLE_DIRECT;
+	if (plain && l->kind != LINK_RELAY)
+		self.addrs = c->advertised;
 	return self;
 }
+
+static uint32_t features_told(const struct com *c) { return c->cfg.relay ? FEATURE_RELAY : 0; }
 
 /* Strangers can cause these: one line a second at most. */
 static void log_refused(struct com *c, const struct link *l, const char *text)
@@ -74,7 +78,11 @@ void link_dial_failed(struct com *c, struct link *l, int err, const char *text, 
 	c->counters.dial_failed++;
 	if (decided)
 		link_unpark(c, l->key, l->class, true);
-	if (m)
+	if (l->back)
+		reach_dialled_back(c, l, err);
+	if (m && l->kind == LINK_RELAY)
+		mate_via_failed(c, m, err);
+	else if (m)
 		mate_dial_failed(c, m, l->class, err);
 	if (!d)
 		return;
@@ -89,7 +97,7 @@ void link_dial_failed(struct com *c, struct link *l, int err, const char *text, 
 static bool redirect(struct com *c, struct link *l, const struct bye *b)
 {
 	const char *at = b->has_hint ? b->hint.addrs : "", *point;
-	size_t n = contact_next(&at, &point);
+	size_t n = contact_next_direct(&at, &point);
 	struct dial *d = l->dial;
 	if (!d || b->err != P2PS_EBUSY || !n || d->redirects >= COM_REDIRECTS_MAX || !contact_key_known(&b->hint))
 		return false;
@@ -110,8 +118,8 @@ static bool redirect(struct com *c, struct link *l, const struct bye *b)
 
 static void hello_send(struct com *c, struct link *l)
 {
-	struct hello h = {.wire_low = COM_WIRE_LOW, .wire_high = COM_WIRE_HIGH, .features = FEATURES, .class = l->class,
-			  .has_network = c->have_net || c->line, .join = !c->member, .self = self_told(c),
+	struct hello h = {.wire_low = COM_WIRE_LOW, .wire_high = COM_WIRE_HIGH, .features = features_told(c), .class = l->class,
+			  .has_network = c->have_net || c->line, .join = !c->member, .self = self_told(c, l),
 			  .observed = l->remote ? l->remote : ""};
 	if (c->have_net)
 		memcpy(h.network, c->net.id, sizeof h.network);
@@ -154,6 +162,10 @@ static void opened_outbound(struct com *c, struct link *l)
 {
 	const char *text;
 	int err = dial_check(c, l, &text);
+	if (l->back) {
+		reach_dialled_back(c, l, 0);
+		return;
+	}
 	if (!err && l->class == LINK_CONTROL && mate_by_key(c, l->key)) { /* it has come to us meanwhile */
 		link_dial_failed(c, l, P2PS_EEXISTS, NULL, false);
 		return;
@@ -188,7 +200,8 @@ void link_opened(struct com *c, const struct event *ev)
 	struct link *l = link_find(c, ev->link_up.link);
 	bool in = ev->link_up.inbound;
 	bool room = !in || hello_room(c);
-	if (in && !l && !(ev->link_up.link & SEAM_DIALLED))
+	bool theirs = !(ev->link_up.link & (SEAM_DIALLED | LINK_THROUGH)) || ev->link_up.kind == LINK_RELAY;
+	if (in && !l && theirs)
 		l = link_new(c, ev->link_up.link);
 	if (!l) { /* ours was given up meanwhile and is closed already; theirs is one too many */
 		struct action *a = in ? outbox_add(c->out, ACTION_CLOSE) : NULL;
@@ -203,6 +216,7 @@ void link_opened(struct com *c, const struct event *ev)
 		return;
 	memcpy(l->key, ev->link_up.key, sizeof l->key);
 	l->kind = (uint8_t)ev->link_up.kind;
+	l->back = in ? 0 : l->back;
 	l->since_us = c->now_us;
 	l->remote = ev->link_up.remote ? pool_strdup(c->pool, ev->link_up.remote) : NULL;
 	l->inbound = in;
@@ -226,8 +240,10 @@ static void link_up(struct com *c, struct link *l, struct mate *m)
 	link_attach(l, m);
 	m->up[class] = l;
 	m->p.link[class] = l->number;
-	pool_strfree(c->pool, l->remote);
-	l->remote = NULL;
+	if (class == LINK_BULK) {
+		pool_strfree(c->pool, l->remote);
+		l->remote = NULL;
+	}
 	l->told = !l->inbound;
 	l->asked = l->inbound;
 	l->used_us = c->now_us;
@@ -244,6 +260,18 @@ static void link_up(struct com *c, struct link *l, struct mate *m)
 			c->cfg.hooks.room(c->cfg.hooks.ctx, &m->p);
 		return;
 	}
+	bool called = m->called || (m->via && l->inbound && m->via->circuit->stage == CIRCUIT_CALL);
+	if (m->via && l->inbound && m->via->circuit->via)
+		m->way_via = m->via->circuit->via->p.c.id;
+	m->way = l->kind == LINK_RELAY ? COM_WAY_RELAYED : called ? COM_WAY_CALLED : COM_WAY_DIRECT;
+	m->called = m->called_only = m->via_tried = m->via_next = false;
+	m->via_at_us = 0;
+	m->via_err = 0;
+	if (m->via) {
+		struct link *vain = m->via;
+		link_close(c, vain, 0);
+		link_attach(vain, NULL);
+	}
 	if (m->closing) {
 		m->closing->last = false;
 		link_attach(m->closing, NULL);
@@ -259,6 +287,7 @@ static void link_up(struct com *c, struct link *l, struct mate *m)
 	if (mate_held(m) && !l->told)
 		link_paths(c, l, true);
 	mate_flush(c, m);
+	reach_link_up(c, m, l);
 	link_unpark(c, l->key, class, false);
 	if (d) {
 		dialled(c, d->ticket, m, 0, NULL);
@@ -328,7 +357,7 @@ static const struct contact *hint_for(const struct com *c, uint64_t id)
 static void link_accept(struct com *c, struct link *l, struct mate *m)
 {
 	struct guest *g = l->guest;
-	struct welcome w = {.wire = g->wire, .features = FEATURES, .self = self_told(c),
+	struct welcome w = {.wire = g->wire, .features = features_told(c), .self = self_told(c, l),
 			    .observed = l->remote ? l->remote : "", .join = !c->member};
 	if (g->needs_document)
 		w.document = c->net.document;
@@ -345,7 +374,7 @@ static void link_accept(struct com *c, struct link *l, struct mate *m)
 		link_refuse(c, l, P2PS_EBUSY, "out of memory", NULL);
 		return;
 	}
-	m->p.features = g->features & FEATURES;
+	m->p.features = g->features & FEATURES_KNOWN;
 	m->p.joining = g->join;
 	m->p.roll = g->roll;
 	if (g->cert) {
@@ -565,7 +594,7 @@ static void welcomed(struct com *c, struct link *l, const struct welcome *w, con
 		link_dial_failed(c, l, P2PS_ENOMEM, NULL, false);
 		return;
 	}
-	m->p.features = w->features & FEATURES;
+	m->p.features = w->features & FEATURES_KNOWN;
 	m->p.joining = w->join;
 	m->p.roll = w->roll;
 	if (w->chain_len && c->roll) {

@@ -22,7 +22,7 @@
 #define SEAM_HEAD_MAX 256 /* bytes of frame header with extensions; also BUF_HEADROOM */
 
 enum link_class { LINK_CONTROL, LINK_BULK };
-enum link_kind { LINK_TCP, LINK_SIM };
+enum link_kind { LINK_TCP, LINK_SIM, LINK_RELAY /* COM's own: through a common neighbour, see com/circuit.c */ };
 
 struct op;
 

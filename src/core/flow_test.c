@@ -177,11 +177,14 @@ static int outcome(uint64_t tag) { return S.outcome[tag % TAGS]; }
 
 static const uint64_t ids[] = {100, 20000, 40000, 60000, 30000};
 
+static bool no_relays;
+
 static void make(unsigned n, unsigned stream)
 {
 	test_world_init(&W, 7, "full", 16);
 	for (unsigned i = 0; i < n; i++) {
-		test_world_start(&W, i, &(struct test_start){.id = ids[i], .found = i == 0, .via = {i ? 1 : 0}, .stream_messages = stream});
+		test_world_start(&W, i, &(struct test_start){.id = ids[i], .found = i == 0, .via = {i ? 1 : 0}, .stream_messages = stream,
+							   .relay_off = no_relays});
 		test_world_run(&W, 3 * SECOND);
 		assert_true(W.v[i].connected || W.v[i].alone);
 	}
@@ -464,11 +467,13 @@ static bool cut_all(void *ctx, unsigned a, unsigned b)
 	return (a == 0 && b == 2) || (a == 2 && b == 0);
 }
 
-/* It lives, but there is no way: an end all the same. */
+/* It lives, but there is no way, and nobody relays: an end all the same. */
 static void unreachable(void **state)
 {
 	(void)state;
+	no_relays = true;
 	make(4, 1000);
+	no_relays = false;
 	W.cut = cut_all;
 	test_world_break(&W, 0, 2);
 	run(10000);
@@ -481,6 +486,21 @@ static void unreachable(void **state)
 	tag = send_to(0, 2, 1, 10, true);
 	run(15 * SECOND);
 	assert_int_equal(outcome(tag), 0);
+	done();
+}
+
+/* These two cannot dial each other, but the others can: one of them is between. */
+static void unreachable_pair(void **state)
+{
+	(void)state;
+	make(4, 1000);
+	W.cut = cut_all;
+	test_world_break(&W, 0, 2);
+	run(10000);
+	uint64_t tag = send_to(0, 2, 3, 10, true);
+	run(15 * SECOND);
+	assert_int_equal(outcome(tag), 0);
+	assert_int_equal(S.got[2], 3);
 	done();
 }
 
@@ -711,7 +731,7 @@ int main(void)
 		cmocka_unit_test(ack_rides),	  cmocka_unit_test(full_and_read),   cmocka_unit_test(full_and_unread),
 		cmocka_unit_test(parts),	  cmocka_unit_test(key_moves),	     cmocka_unit_test(key_moves_unseen),
 		cmocka_unit_test(link_breaks),	  cmocka_unit_test(receiver_restarts), cmocka_unit_test(receiver_dies),
-		cmocka_unit_test(unreachable),	  cmocka_unit_test(thin_link),	     cmocka_unit_test(shared_stream),
+		cmocka_unit_test(unreachable), cmocka_unit_test(unreachable_pair),	  cmocka_unit_test(thin_link),	     cmocka_unit_test(shared_stream),
 		cmocka_unit_test(to_itself),	  cmocka_unit_test(idle),	     cmocka_unit_test(storm),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

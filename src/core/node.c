@@ -139,6 +139,15 @@ static void node_on_self(void *ctx)
 		n->self_due = ring_set_self(n->ring, com_self(n->com)) != 0;
 }
 
+/* Ring neighbours have links with each other: who is near an id may be able to reach it. */
+static const struct contact *node_near(void *ctx, uint64_t id, unsigned i)
+{
+	const struct node *n = ctx;
+	(void)id;
+	unsigned succ = n->ring ? ring_succ_count(n->ring) : 0, pred = n->ring ? ring_pred_count(n->ring) : 0;
+	return i < succ ? ring_succ(n->ring, i) : i - succ < pred ? ring_pred(n->ring, i - succ) : NULL;
+}
+
 /* ---- what the ring wants ---- */
 
 static void node_ring_send(void *ctx, const struct contact *to, const struct ring_message *m)
@@ -192,9 +201,10 @@ static bool node_modules(struct node *n)
 	struct com_config cc = {.pool = n->pool, .crypto = n->crypto, .rng = &n->rng,
 				.hooks = {.ctx = n, .peer_up = node_on_peer_up, .peer_down = node_on_peer_down,
 					  .frame = node_on_frame, .room = node_on_room, .dialled = node_on_dialled, .bulk_down = node_on_bulk_down, .pong = node_on_pong,
-					  .self_changed = node_on_self},
+					  .self_changed = node_on_self, .near = node_near},
 				.limits = n->limits, .network = n->have_net ? &n->net : NULL, .incarnation = cfg->incarnation,
-				.zone = cfg->zone ? cfg->zone : ""};
+				.zone = cfg->zone ? cfg->zone : "", .secret = n->cfg.device_secret, .seek = true,
+				.relay = !cfg->relay_off};
 	memcpy(cc.key, cfg->device_public, sizeof cc.key);
 	cc.secret = n->cfg.device_secret;
 	trust_hooks(n, &cc.hooks);
@@ -663,6 +673,7 @@ void node_add_outcome(struct node *n, struct value *list, const struct flow_end 
 uint64_t node_id(const struct node *n) { return com_self(n->com)->id; }
 const struct ring *node_ring(const struct node *n) { return n->ring; }
 const struct com *node_com(const struct node *n) { return n->com; }
+enum com_reachable node_reachable(const struct node *n) { return com_reachable(n->com); }
 const struct network *node_network(const struct node *n) { return n->have_net ? &n->net : NULL; }
 struct arena *node_arena(struct node *n) { return n->out->arena; }
 uint64_t node_now_us(const struct node *n) { return n->now_us; }

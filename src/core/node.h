@@ -44,6 +44,7 @@ struct node_config {
 	uint64_t stream_bytes;
 	uint64_t send_bytes;            /* casts in flight above this answer P2PS_EBUSY; 0 = 8 MiB */
 	bool no_location_cache;         /* for measurements */
+	bool relay_off;                 /* do not carry links between others */
 	const struct service *const *services; /* ends with NULL; may be NULL */
 };
 
@@ -58,6 +59,7 @@ uint64_t node_id(const struct node *n);
 const struct ring *node_ring(const struct node *n);
 const struct com *node_com(const struct node *n);
 const struct network *node_network(const struct node *n); /* NULL until known */
+enum com_reachable node_reachable(const struct node *n);  /* can others dial it? */
 
 /* No operation of the tables: its body is the root key's secret (64 bytes). The node, a member, becomes an issuer by it. */
 extern const struct op node_use_root_op;

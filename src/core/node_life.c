@@ -573,7 +573,7 @@ static void life_loaded(struct node *n, const struct event *ev)
 		if (contact_unpack(&c, m->members[i]) != 0 || !contact_key_known(&c))
 			continue;
 		at = c.addrs;
-		size_t len = contact_next(&at, &point);
+		size_t len = contact_next_direct(&at, &point);
 		com_fingerprint(n->crypto, c.key, fp);
 		char *address = len ? arena_printf(n->out->arena, "%.*s", (int)len, point) : NULL;
 		if (address)

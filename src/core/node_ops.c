@@ -13,6 +13,9 @@
 	{"advertise", ARG_TEXT, .meta = "ADDR:PORT", .help = "address and port that others shall dial (default: the one listened on)"}
 #define ARG_ZONE {"zone", ARG_TEXT, .meta = "ZONE", .help = "where this node is, a free text shown to others"}
 #define ARG_FOREGROUND {"foreground", ARG_BOOL, .help = "stay in the foreground instead of running as a daemon"}
+#define ARG_REACH                                                                                                \
+	{"relay", ARG_TEXT, .meta = "on|off",                                                                    \
+	 .help = "carry links between members that cannot dial each other (default: on, or as the last time)"}
 #define ARG_OWN_ID(text) {"id", ARG_ID, .meta = "N", .min = 1, .help = text}
 #define ARG_MESSAGE {"message", ARG_BODY, .positional = true, .meta = "MESSAGE", .help = "the message; standard input when it is missing"}
 #define ARG_TYPE                                                                                                 \
@@ -47,6 +50,7 @@ static const struct op_arg create_args[] = {
 	{"table", ARG_TEXT, .meta = "T", .fallback = "tango", .help = "routing table: tango, chord or full"},
 	ARG_ZONE,
 	ARG_LIMIT,
+	ARG_REACH,
 	ARG_FOREGROUND,
 	END,
 };
@@ -57,6 +61,7 @@ static const struct op_arg join_args[] = {
 	ARG_LISTEN,
 	ARG_ADVERTISE,
 	ARG_ZONE,
+	ARG_REACH,
 	ARG_LIMIT,
 	ARG_FOREGROUND,
 	END,
@@ -65,7 +70,7 @@ static const struct op_arg up_args[] = {
 	{"passphrase-file", ARG_TEXT, .meta = "FILE", .help = "unseal the root key for this run with the passphrase in this file's first line"},
 	{"safe", ARG_BOOL, .help = "safe mode: a member like any other, without services beyond the core; also after three crashes in a row, each within a minute"},
 	{"normal", ARG_BOOL, .help = "no safe mode and no waiting, whatever happened before"},
-	ARG_LISTEN, ARG_ADVERTISE, ARG_LIMIT, ARG_FOREGROUND, END};
+	ARG_LISTEN, ARG_ADVERTISE, ARG_REACH, ARG_LIMIT, ARG_FOREGROUND, END};
 static const struct op_arg export_args[] = {
 	{"passphrase-file", ARG_TEXT, .meta = "FILE", .help = "seal it with the passphrase in this file's first line (needed unless it is sealed already)"},
 	END,
@@ -215,7 +220,7 @@ const struct op node_ops[] = {
 	 "Show the messages that arrived here.",
 	 "p2ps messages --since 0 --timeout 0", NULL},
 	{"node", "status", OP_REPEATABLE, no_args,
-	 "id, pid, network, state, range{from, to}, pred, succ[], links{in, out}, access_points[], fingerprint, zone, epoch, version, mode, crashes, serving, safe, size_estimate, table",
+	 "id, pid, network, state, range{from, to}, pred, succ[], links{in, out}, reachable, access_points[], fingerprint, zone, epoch, version, mode, crashes, serving, safe, size_estimate, table",
 	 "ENOT_RUNNING", "read", "0.1",
 	 "Show this node: its state, its range and its neighbours.",
 	 "p2ps status", node_run_status},
@@ -225,12 +230,12 @@ const struct op node_ops[] = {
 	 "Show every node of the ring in order, starting here.",
 	 "p2ps ring", node_run_ring},
 	{"node", "peers", OP_REPEATABLE, peers_args,
-	 "a list of id, direction, kind, state, rtt_us, bytes_in, bytes_out, frames_in, frames_out, why[], access_point, zone, up_ms; with --table of index, point, id",
+	 "a list of id, direction, kind, reach{way, via, why}, state, rtt_us, bytes_in, bytes_out, frames_in, frames_out, why[], access_point, zone, up_ms; with --table of index, point, id",
 	 "ENOT_RUNNING", "read", "0.1",
 	 "Show each link: where to, by whom it was opened, how fast it is and why it is kept.",
 	 "p2ps peers", node_run_peers},
 	{"node", "trace", OP_REPEATABLE, trace_args,
-	 "key, owner, hops, path[]",
+	 "key, owner, hops, path[], links[{id, reach{way, via, why}}]",
 	 "ENOT_MEMBER,ETIMEOUT,EHOPS", "read", "0.1",
 	 "Show the node responsible for a key and every hop of the way there.",
 	 "p2ps trace 42", node_run_trace},

@@ -184,6 +184,7 @@ void node_run_status(struct node *n, struct node_request *rq, const struct value
 		value_add_bool(a, v, "serving", false);
 	}
 	run_add_links(n, a, v);
+	value_add_text(a, v, "reachable", com_reachable_name(com_reachable(n->com)));
 	run_add_points(a, v, self->addrs);
 	com_fingerprint(n->crypto, self->key, fp);
 	for (int i = 0; i < 16; i++)
@@ -253,6 +254,15 @@ void node_run_stats(struct node *n, struct node_request *rq, const struct value 
 	value_add_int(a, v, "frames_out", (int64_t)c->frames_out);
 	value_add_int(a, v, "bytes_in", (int64_t)c->bytes_in);
 	value_add_int(a, v, "bytes_out", (int64_t)c->bytes_out);
+	value_add_int(a, v, "dial_backs", (int64_t)c->dial_backs);
+	value_add_int(a, v, "calls_asked", (int64_t)c->calls_asked);
+	value_add_int(a, v, "calls_passed", (int64_t)c->calls_passed);
+	value_add_int(a, v, "calls_made", (int64_t)c->calls_made);
+	value_add_int(a, v, "relays_asked", (int64_t)c->relays_asked);
+	value_add_int(a, v, "relays_opened", (int64_t)c->relays_opened);
+	value_add_int(a, v, "relays_refused", (int64_t)c->relays_refused);
+	value_add_int(a, v, "relayed_frames", (int64_t)c->relayed_frames);
+	value_add_int(a, v, "relayed_bytes", (int64_t)c->relayed_bytes);
 	run_add_links(n, a, v);
 	struct value *refused = value_add_record(a, v, "refused");
 	for (int i = 0; i < LIMITS; i++)
@@ -280,6 +290,15 @@ static void run_traced(struct node *n, void *ctx, const struct lookup_result *re
 	struct value *path = value_add_list(a, v, "path");
 	for (unsigned i = 0; i < res->path_len; i++)
 		value_add_id(a, path, NULL, res->path[i]);
+	struct value *hops = value_add_list(a, v, "links"); /* those of the path that this node has a link with */
+	for (unsigned i = 1; i < res->path_len; i++) {
+		struct peer *p = com_find(n->com, res->path[i]);
+		struct value *hop = p && p->state == PEER_UP ? value_add_record(a, hops, NULL) : NULL;
+		if (!hop)
+			continue;
+		value_add_id(a, hop, "id", p->c.id);
+		node_add_reach(n, hop, p);
+	}
 	node_reply(n, rq, 0, NULL, v);
 }
 

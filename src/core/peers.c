@@ -28,6 +28,23 @@ static void run_add_why(struct arena *a, struct value *to, const struct peer *p,
 		value_add_text(a, why, NULL, wanted ? "wanted by the peer" : "idle: closed soon");
 }
 
+/* How a peer is reached, through whom and why so. */
+void node_add_reach(const struct node *n, struct value *to, const struct peer *p)
+{
+	static const char *const ways[] = {"direct", "called back", "relayed"};
+	struct arena *a = n->out->arena;
+	struct com_way_view way;
+	if (!p || !com_way_view(n->com, p, &way)) {
+		value_add_text(a, to, "reach", NULL);
+		return;
+	}
+	struct value *v = value_add_record(a, to, "reach");
+	value_add_text(a, v, "way", ways[way.way]);
+	if (way.via)
+		value_add_id(a, v, "via", way.via);
+	value_add_text(a, v, "why", way.why);
+}
+
 static void run_table(struct node *n, struct node_request *rq)
 {
 	struct arena *a = n->out->arena;
@@ -55,7 +72,8 @@ static void peers_answer(struct node *n, struct node_request *rq)
 		value_add_id(a, v, "id", p->c.id);
 		value_add_text(a, v, "state", states[p->state]);
 		value_add_text(a, v, "direction", p->inbound ? "in" : "out");
-		value_add_text(a, v, "kind", linked ? (link.kind == LINK_TCP ? "tcp" : "sim") : NULL);
+		value_add_text(a, v, "kind", linked ? (link.kind == LINK_TCP ? "tcp" : link.kind == LINK_RELAY ? "relay" : "sim") : NULL);
+		node_add_reach(n, v, p);
 		value_add_int(a, v, "rtt_us", p->srtt_us);
 		value_add_int(a, v, "bytes_in", (int64_t)p->bytes_in);
 		value_add_int(a, v, "bytes_out", (int64_t)p->bytes_out);

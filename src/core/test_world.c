@@ -369,7 +369,7 @@ void test_world_start(struct test_world *w, unsigned i, const struct test_start 
 	struct node_config cfg = {.pool = &t->pool, .crypto = &crypto_real, .incarnation = ++t->incarnation, .zone = "",
 				  .advertise = t->address, .id = s->id, .found = s->found, .join = joins ? join : NULL,
 				  .stream_messages = s->stream_messages ? s->stream_messages : 1000, .stream_bytes = s->stream_bytes ? s->stream_bytes : 4u << 20,
-				  .no_location_cache = s->no_cache, .services = s->services,
+				  .no_location_cache = s->no_cache, .relay_off = s->relay_off, .services = s->services,
 				  .join_timeout_us = s->join_timeout_us};
 	memcpy(cfg.device_public, t->public_key, 32);
 	memcpy(cfg.device_secret, t->secret, 64);

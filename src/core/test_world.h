@@ -54,7 +54,7 @@ struct test_start {
 	uint64_t id;
 	bool found, known;      /* first node; has the document */
 	unsigned via[4];        /* joins through these, index + 1 */
-	bool no_cache;
+	bool no_cache, relay_off;
 	uint32_t stream_messages;
 	uint64_t stream_bytes;
 	const struct service *const *services;

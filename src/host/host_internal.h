@@ -16,7 +16,7 @@
 struct host_memory {
 	uint64_t id;
 	unsigned port;    /* of the first listener, as the system chose it */
-	char *zone, *listen, *advertise;
+	char *zone, *listen, *advertise, *relay;
 	uint64_t limits[LIMITS]; /* 0: not set */
 };
 

@@ -24,6 +24,7 @@ void memory_clear(struct host_memory *m)
 	free(m->zone);
 	free(m->listen);
 	free(m->advertise);
+	free(m->relay);
 	*m = (struct host_memory){0};
 }
 
@@ -43,6 +44,8 @@ static int take_line(struct host_memory *m, char *line)
 		return memory_set(&m->listen, value);
 	else if (strcmp(line, "advertise") == 0)
 		return memory_set(&m->advertise, value);
+	else if (strcmp(line, "relay") == 0)
+		return memory_set(&m->relay, value);
 	else if (strncmp(line, "limit.", 6) == 0) {
 		int id = limit_find(line + 6, strlen(line + 6));
 		uint64_t v = strtoull(value, NULL, 10);
@@ -83,6 +86,8 @@ int memory_save(struct dir *d, const struct host_memory *m)
 	for (int i = 0; i < LIMITS; i++)
 		if (m->limits[i])
 			fprintf(f, "limit.%s %" PRIu64 "\n", limit_rows[i].name, m->limits[i]);
+	if (m->relay && *m->relay)
+		fprintf(f, "relay %s\n", m->relay);
 	if (fclose(f) != 0) {
 		free(text);
 		return P2PS_ENOMEM;

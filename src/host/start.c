@@ -91,6 +91,7 @@ static bool save_membership(struct host *h, const struct network *net)
 	memory_set(&s->memory.zone, h->memory.zone);
 	memory_set(&s->memory.listen, h->memory.listen);
 	memory_set(&s->memory.advertise, h->memory.advertise);
+	memory_set(&s->memory.relay, h->memory.relay);
 	j->ctx = s;
 	j->call = save_run;
 	j->done = save_done;
@@ -576,7 +577,9 @@ static int make_node(struct start *s)
 	const char *zone = cfg->zone ? cfg->zone : h->memory.zone ? h->memory.zone : "";
 	if (*zone && !contact_text_ok(zone, CONTACT_ZONE_MAX))
 		return fail(s, P2PS_EINVAL, "zone: at most 63 bytes of text");
-	if (memory_set(&h->memory.zone, zone) != 0)
+	if (cfg->relay && strcmp(cfg->relay, "on") != 0 && strcmp(cfg->relay, "off") != 0)
+		return fail(s, P2PS_EINVAL, "relay: on or off");
+	if (memory_set(&h->memory.zone, zone) != 0 || (cfg->relay && memory_set(&h->memory.relay, cfg->relay) != 0))
 		return P2PS_ENOMEM;
 	struct node_config nc = {
 		.pool = h->pool, .crypto = host_crypto(), .incarnation = s->incarnation, .zone = zone, .advertise = s->addresses,
@@ -590,7 +593,7 @@ static int make_node(struct start *s)
 		.stream_messages = (uint32_t)h->limits.v[LIMIT_STREAM_ID].max,
 		.stream_bytes = h->limits.v[LIMIT_STREAM_BYTES_ID].max,
 		.send_bytes = h->limits.v[LIMIT_SEND_ID].max + (h->limits.v[LIMIT_SEND_ID].max >> 2) + (2u << 20),
-		.no_location_cache = cfg->no_location_cache,
+		.no_location_cache = cfg->no_location_cache, .relay_off = h->memory.relay && strcmp(h->memory.relay, "off") == 0,
 		.services = cfg->services ? cfg->services : all_services,
 	};
 	memcpy(nc.device_public, s->public_key, 32);

@@ -59,7 +59,7 @@ struct run {
 	uint32_t served_count, served_cap;
 	uint64_t mask;
 	bool striking, working, strict; /* faults strike; programs send; nothing excuses a failure any more */
-	uint64_t cast_frames;           /* CAST frames seen on links */
+	uint64_t cast_frames, relay_frames;           /* CAST frames seen on links */
 	unsigned hops_bound;
 	uint64_t strict_since_us;
 	struct network net;
