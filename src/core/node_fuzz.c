@@ -18,7 +18,7 @@ static uint64_t pick(struct test_world *w, uint8_t how, uint64_t otherwise)
 int LLVMFuzzerTestOneInput(const uint8_t *in, size_t n)
 {
 	static const uint8_t types[] = {FRAME_LOOKUP, FRAME_LOOKUP_REPLY, FRAME_CORRECTION, FRAME_CORRECTION, FRAME_RING,
-					FRAME_CAST, FRAME_CAST_ACK, FRAME_DATA, FRAME_DATA_ACK, FRAME_SERVICE};
+					FRAME_CAST, FRAME_CAST_ACK, FRAME_DATA, FRAME_DATA_ACK, FRAME_SERVICE, FRAME_RECORD, FRAME_RECORD};
 	static struct test_world w;
 	static const uint64_t ids[] = {1000, 20000, 3000000000};
 	uint8_t frame[FRAME_HEADER + 4096];
