@@ -339,7 +339,7 @@ P2PS_API int p2ps_wait_room(p2ps_node *node, int timeout_ms);
  * ------------------------------------------------------------------------------------------------------------- */
 
 /* An invitation: one line of text for whoever shall join, the member "invitation" of p2ps_op_value. It holds for
- * `expires_s` seconds (at most 7 days; 0: 7 days) and for `uses` devices (1 to 10000; 0: 1); `admin`: who joins with it
+ * `expires_s` seconds (at most 7 days; 0: 7 days) and for `uses` devices (1 to 1000; 0: 1); `admin`: who joins with it
  * may invite and revoke others, too. zone may be NULL. */
 P2PS_API int p2ps_invite(p2ps_node *node, unsigned expires_s, unsigned uses, int admin, const char *zone, p2ps_op **op);
 

@@ -31,6 +31,7 @@
 #define COM_HELLO_MAX 2048u              /* bytes of a hello frame's body */
 #define COM_WELCOME_MAX 4096u            /* of a welcome's: its sender is accepted, or was chosen by us */
 #define COM_HELLO_TIMEOUT_US 5000000u    /* of our own hello, up to its answer */
+#define COM_APPLY_US 8000000u             /* an applicant's link while we look for an issuer; once more while it certifies */
 #define COM_DIAL_TIMEOUT_US 5000000u
 #define COM_IDLE_US 20000000u            /* a link held by nobody is closed after this */
 #define COM_PENDING 64u                  /* frames that wait for a peer to be connected */
@@ -208,6 +209,7 @@ struct roll *com_roll(const struct com *c); /* NULL in an open network, or as lo
 int com_set_certificate(struct com *c, struct slice cert);
 struct slice com_certificate(const struct com *c); /* empty: none */
 const struct member_cert *com_membership(const struct com *c); /* what our certificate says; NULL: none */
+bool com_invited(const struct com *c); /* with an invitation that was not used yet */
 int com_set_invitation(struct com *c, const struct member_line *l); /* with which to join */
 struct slice com_peer_certificate(const struct com *c, const struct peer *p); /* empty: none */
 /* A peer's newer certificate. 0, or why it does not hold. */

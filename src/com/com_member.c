@@ -127,6 +127,8 @@ int com_set_certificate(struct com *c, struct slice cert)
 	return 0;
 }
 
+bool com_invited(const struct com *c) { return c->line; }
+
 int com_set_invitation(struct com *c, const struct member_line *l)
 {
 	line_drop(c);
@@ -237,6 +239,7 @@ void member_applies(struct com *c, struct link *l, const struct hello *h, const 
 	a->paper_len = (uint16_t)paper.len;
 	l->applicant = a;
 	l->guest->who.id = h->self.id;
+	link_deadline(c, l, c->now_us + COM_APPLY_US);
 	struct com_applicant t = told(l);
 	c->cfg.hooks.apply(c->cfg.hooks.ctx, &t);
 }
@@ -251,6 +254,7 @@ void com_challenge(struct com *c, uint32_t link, const uint8_t nonce[32])
 	memcpy(ch.nonce, nonce, sizeof ch.nonce);
 	memcpy(l->applicant->nonce, nonce, sizeof ch.nonce);
 	l->applicant->stage = APPLY_PROOF;
+	link_deadline(c, l, c->now_us + COM_HELLO_TIMEOUT_US);
 	struct slice body = challenge_encode(c->pool, &ch);
 	if (body.buf)
 		link_send(c, l, FRAME_CHALLENGE, 0, 0, body);
@@ -267,6 +271,7 @@ void member_proof_frame(struct com *c, struct link *l, struct slice whole)
 		return;
 	}
 	l->applicant->stage = APPLY_CERT;
+	link_deadline(c, l, c->now_us + COM_APPLY_US + 2000000u);
 	t.proven = true;
 	c->cfg.hooks.apply(c->cfg.hooks.ctx, &t);
 }
@@ -360,6 +365,7 @@ void member_challenged(struct com *c, struct link *l, const struct frame *f)
 		return;
 	}
 	com_seen(c, ch.observed, true);
+	link_deadline(c, l, c->now_us + COM_APPLY_US + 4000000u);
 	if (!renewal)
 		c->cfg.crypto->keypair(public_key, secret, c->line->seed);
 	member_prove(sig, &c->net, c->cfg.crypto, renewal, c->self.key, l->key, ch.nonce, renewal ? c->cfg.secret : secret);

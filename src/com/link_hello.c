@@ -136,7 +136,7 @@ static void hello_send(struct com *c, struct link *l)
 	link_enter(c, l, LINK_WAITING);
 	if (l->mate)
 		l->mate->dial[l->class] = l; /* still */
-	link_deadline(c, l, c->now_us + COM_HELLO_TIMEOUT_US);
+	link_deadline(c, l, c->now_us + (h.invitation.len ? COM_APPLY_US + 1000000u : COM_HELLO_TIMEOUT_US));
 	if (body.buf)
 		link_send(c, l, FRAME_HELLO, 0, 0, body);
 }

@@ -23,7 +23,7 @@
 #define MEMBER_ENTRY_MAX 600u      /* of an entry of the roll */
 #define MEMBER_LINE_MAX 2048u      /* characters of an invitation */
 #define MEMBER_WHY_MAX 200u
-#define MEMBER_USES_MAX 10000u
+#define MEMBER_USES_MAX 1000u
 #define MEMBER_DAY_S UINT64_C(86400)
 #define MEMBER_LIFE_S (30 * MEMBER_DAY_S)       /* of a member's certificate */
 #define MEMBER_INVITE_S (7 * MEMBER_DAY_S)      /* of an invitation, at most */

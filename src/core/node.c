@@ -208,7 +208,7 @@ static bool node_modules(struct node *n)
 	memcpy(cc.key, cfg->device_public, sizeof cc.key);
 	cc.secret = n->cfg.device_secret;
 	trust_hooks(n, &cc.hooks);
-	if (!(n->com = com_new(&cc)) || !trust_new(n) || (cfg->invitation && com_set_invitation(n->com, cfg->invitation)) || !life_new(n) || !merge_new(n) || !records_new(n) || !route_new(n) || !(n->flow = flow_new(n)) || !(n->cast = cast_new(n)))
+	if (!(n->com = com_new(&cc)) || !trust_new(n) || (cfg->invitation && com_set_invitation(n->com, cfg->invitation)) || !life_new(n) || !merge_new(n) || !records_new(n) || !trust_counts(n) || !route_new(n) || !(n->flow = flow_new(n)) || !(n->cast = cast_new(n)))
 		return false;
 	com_set_self(n->com, cfg->id, cfg->advertise ? cfg->advertise : "");
 	return !n->have_net || life_network(n) == 0;

@@ -83,7 +83,7 @@ static const struct op_arg import_args[] = {
 static const struct op_arg no_args[] = {END};
 static const struct op_arg invite_args[] = {
 	{"expires", ARG_TEXT, .meta = "TIME", .fallback = "7d", .help = "how long it can be used: 90s, 30m, 12h, 7d; 7d at most"},
-	{"uses", ARG_INT, .meta = "N", .fallback = "1", .min = 1, .max = 10000, .help = "how many devices may join with it"},
+	{"uses", ARG_INT, .meta = "N", .fallback = "1", .min = 1, .max = 1000, .help = "how many devices may join with it"},
 	{"role", ARG_TEXT, .meta = "member|admin", .fallback = "member", .help = "admin: may invite, certify and revoke others"},
 	ARG_ZONE,
 	END,

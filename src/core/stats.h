@@ -35,6 +35,7 @@
 	X(cast_cut, "peers cut off because they passed on such casts")            \
 	X(drop_stale, "frames fenced off by their epoch")                        \
 	X(member_certified, "certificates this node issued")                     \
+	X(member_overused, "uses of invitations above their number, found when parts of the network merged") \
 	X(member_renewed, "renewals of this node's certificate")                 \
 	X(ring_joins_granted, "joins granted by this node")                      \
 	X(ring_reclaims, "ranges reclaimed after a crash")                       \

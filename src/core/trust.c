@@ -55,7 +55,8 @@ void trust_free(struct node *n)
 		key_drop(n, &t->keys[i]);
 	pool_free(n->pool, t->keys, TRUST_KEYS_MAX * sizeof *t->keys);
 	pool_free(n->pool, t->nonces, TRUST_NONCES * sizeof *t->nonces);
-	pool_free(n->pool, t->uses, t->uses_cap * sizeof *t->uses);
+	pool_free(n->pool, t->issued, t->issued_cap * sizeof *t->issued);
+	trust_issues_free(n);
 	pool_free(n->pool, t, sizeof *t);
 	n->trust = NULL;
 }
@@ -346,17 +347,17 @@ void trust_step_end(struct node *n)
 	struct trust *t = n->trust;
 	if (t->keep_due && trust_private(n))
 		keep_membership(n);
-	if (t->keep_uses) {
-		struct slice value = trust_uses_write(n);
+	if (t->keep_issued) {
+		struct slice value = trust_issued_write(n);
 		if (value.buf)
 			keep_write(n, issued_key, sizeof issued_key - 1, value);
 	}
-	t->keep_due = t->keep_uses = false;
+	t->keep_due = t->keep_issued = false;
 }
 
 void trust_forget(struct node *n)
 {
-	n->trust->keep_due = n->trust->keep_uses = false;
+	n->trust->keep_due = n->trust->keep_issued = false;
 	if (!trust_private(n))
 		return;
 	keep_write(n, membership_key, sizeof membership_key - 1, (struct slice){0});
@@ -371,7 +372,7 @@ bool trust_load(struct node *n)
 	struct io_request *io = keep_io(n, IO_KV_GET, membership_key, sizeof membership_key - 1);
 	struct io_request *uses = io ? keep_io(n, IO_KV_GET, issued_key, sizeof issued_key - 1) : NULL;
 	t->io = io ? io->tag : 0;
-	t->io_uses = uses ? uses->tag : 0;
+	t->io_issued = uses ? uses->tag : 0;
 	return true;
 }
 
@@ -394,6 +395,14 @@ static size_t roll_take(struct node *n, const ProtobufCBinaryData *v, size_t cou
 	return taken;
 }
 
+/* At half time, not everybody at once. */
+static void renewal_plan(struct node *n)
+{
+	const struct member_cert *c = com_membership(n->com);
+	uint64_t half = (c->not_after - c->not_before) / 2;
+	n->trust->renew_at_s = c->not_before + half - half / 16 + rng_below(&n->rng, half / 8 + 1);
+}
+
 static void loaded(struct node *n, const struct event *ev)
 {
 	struct trust *t = n->trust;
@@ -403,10 +412,14 @@ static void loaded(struct node *n, const struct event *ev)
 		m = wire__membership__unpack(proto_alloc(&pa, n->out->arena, 32u << 20), ev->io.data.len, ev->io.data.p);
 	if (m && m->format == 1) {
 		roll_take(n, m->entries, m->n_entries, NULL);
-		com_set_certificate(n->com, (struct slice){NULL, m->certificate.data, (uint32_t)m->certificate.len});
+		if (!com_set_certificate(n->com, (struct slice){NULL, m->certificate.data, (uint32_t)m->certificate.len}))
+			renewal_plan(n);
 	}
 	t->loaded = true;
-	life_membership(n, ev->io.err && ev->io.err != P2PS_ENOT_FOUND ? ev->io.err : com_certificate(n->com).len ? 0 : P2PS_ENOT_MEMBER);
+	const char *why;
+	if (t->root && !com_certificate(n->com).len && (!ev->io.err || ev->io.err == P2PS_ENOT_FOUND))
+		trust_found(n, &why); /* it ended before what it was given was on the disk: the root key says it again */
+	life_membership(n, ev->io.err && ev->io.err != P2PS_ENOT_FOUND ? ev->io.err : com_certificate(n->com).len || com_invited(n->com) ? 0 : P2PS_ENOT_MEMBER);
 }
 
 void trust_io_done(struct node *n, const struct event *ev)
@@ -415,13 +428,13 @@ void trust_io_done(struct node *n, const struct event *ev)
 	if (t->io && ev->io.tag == t->io) {
 		t->io = 0;
 		loaded(n, ev);
-	} else if (t->io_uses && ev->io.tag == t->io_uses) {
-		t->io_uses = 0;
+	} else if (t->io_issued && ev->io.tag == t->io_issued) {
+		t->io_issued = 0;
 		if (!ev->io.err)
-			trust_uses_read(n, ev->io.data);
+			trust_issued_read(n, ev->io.data);
 	} else if (ev->io.err && n->life->phase != LIFE_OVER) {
 		outbox_log(n->out, LOG_WARN, "the membership could not be written down: error %d", ev->io.err);
-		t->keep_due = t->keep_uses = false;
+		t->keep_due = t->keep_issued = false;
 		t->tick_us = n->now_us + rng_jitter(&n->rng, 2000000u);
 		t->started = false; /* again at the next tick */
 	}
@@ -615,8 +628,7 @@ void trust_certified(struct node *n)
 	struct peer *p;
 	if (!c)
 		return;
-	uint64_t half = (c->not_after - c->not_before) / 2;
-	t->renew_at_s = c->not_before + half - half / 16 + rng_below(&n->rng, half / 8 + 1);
+	renewal_plan(n);
 	if (t->tick_us == UINT64_MAX)
 		t->tick_us = n->now_us + rng_jitter(&n->rng, TRUST_TICK_US);
 	trust_keep(n);

@@ -11,12 +11,14 @@
 #define TRUST_ASKS_MAX 128u
 #define TRUST_NONCES 64u
 #define TRUST_NONCE_US 10000000u
+#define TRUST_PROVE_US 9000000u
 #define TRUST_ISSUER_US 1500000u   /* for one issuer's answer; then the next one is asked */
 #define TRUST_KEY_US 3000000u
 #define TRUST_TICK_US 20000000u    /* digests compared, clock looked at */
 #define TRUST_RETRY_S UINT64_C(600) /* between attempts at a renewal */
 #define TRUST_KEYS_MAX 256u        /* members' keys that were asked for */
 #define TRUST_TRIES 4u
+#define TRUST_ISSUED_MAX 8192u
 #define TRUST_MESSAGE_MAX 60000u
 
 enum trust_ask_kind { ASK_KEY, ASK_APPLY, ASK_RENEW };
@@ -34,6 +36,7 @@ struct trust_ask {
 	/* ASK_APPLY, ASK_RENEW: of which issuers */
 	uint64_t issuer, tried[TRUST_TRIES];
 	unsigned tries;
+	int err; /* what the last one said */
 	enum { APPLY_ASKED, APPLY_CHALLENGED, APPLY_PROVING } stage;
 	bool local;
 	struct com_applicant who; /* its slices point at `paper` */
@@ -45,10 +48,21 @@ struct trust_nonce {
 	uint64_t until_us;
 };
 
-/* Who came in with which invitation, at the issuer that certified. */
-struct trust_use {
-	uint64_t name, not_after, id;
-	uint8_t key[32], draw[16];
+/* Whom this issuer let in, so that it can revoke them when they are away. */
+struct trust_issued {
+	uint64_t id, until_s;
+	uint8_t key[32];
+};
+
+/* A certificate that is being issued: the use of the invitation is counted first. */
+struct trust_issue {
+	struct trust_issue *next;
+	bool local;            /* asked for by an applicant of ours; else by another member: */
+	uint32_t link;
+	uint64_t from, ticket;
+	struct member_cert c;
+	uint64_t invitation, not_after;
+	uint32_t uses;
 };
 
 struct trust_key_entry {
@@ -60,16 +74,17 @@ struct trust_key_entry {
 
 struct trust {
 	uint8_t *root; /* the root key's secret, where it is at hand; 64 bytes */
-	bool loaded, keep_due, keep_uses, started, revoked;
-	uint64_t io, io_uses;
+	bool loaded, keep_due, keep_issued, started, revoked;
+	uint64_t io, io_issued;
 	uint64_t tick_us, ticket;
 	uint64_t renew_at_s;
 	struct trust_ask *asks;
 	uint32_t ask_count;
 	struct trust_nonce *nonces; /* TRUST_NONCES of them, at an issuer */
 	uint32_t nonce_at;
-	struct trust_use *uses;
-	uint32_t uses_len, uses_cap;
+	struct trust_issued *issued;
+	uint32_t issued_len, issued_cap;
+	struct trust_issue *issues;
 	struct trust_key_entry *keys; /* a ring */
 	uint32_t keys_len, keys_at;
 };
@@ -98,6 +113,8 @@ void trust_renew_due(struct node *n);
 int trust_certify(struct node *n, const struct member_cert *want, uint8_t out[MEMBER_CERT_MAX], size_t *len, const char **why);
 int trust_make_issuer(struct node *n, const uint8_t key[32], uint64_t id, const char **why);
 bool trust_may_make_issuers(const struct node *n);
-void trust_uses_read(struct node *n, struct slice data);
-struct slice trust_uses_write(struct node *n);
+void trust_issued_read(struct node *n, struct slice data);
+struct slice trust_issued_write(struct node *n);
+void trust_issues_free(struct node *n);
+
 #endif

@@ -4,10 +4,13 @@
  * and costs no further use. */
 #include "core/trust_internal.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/ids.h"
+#include "base/le.h"
 #include "com/proto.h"
+#include "core/records.h"
 #include "p2ps.h"
 
 #define APPLY_PROOF_US 5000000u /* as long as its link waits */
@@ -110,92 +113,77 @@ static bool nonce_take(struct node *n, const uint8_t applicant[32], const uint8_
 	return false;
 }
 
-/* ---- uses of invitations ---- */
+/* ---- whom this issuer let in ---- */
 
-void trust_uses_read(struct node *n, struct slice data)
+static struct trust_issued *issued_add(struct node *n, uint64_t id)
+{
+	struct trust *t = n->trust;
+	for (uint32_t i = 0; i < t->issued_len; i++)
+		if (t->issued[i].id == id)
+			return &t->issued[i];
+	if (t->issued_len == TRUST_ISSUED_MAX)
+		return NULL;
+	if (t->issued_len == t->issued_cap) {
+		uint32_t cap = t->issued_cap ? t->issued_cap * 2 : 4;
+		struct trust_issued *v = pool_realloc(n->pool, t->issued, t->issued_cap * sizeof *v, cap * sizeof *v);
+		if (!v)
+			return NULL;
+		t->issued = v;
+		t->issued_cap = cap;
+	}
+	t->issued[t->issued_len] = (struct trust_issued){.id = id};
+	return &t->issued[t->issued_len++];
+}
+
+static void issued_note(struct node *n, const struct member_cert *c)
+{
+	struct trust *t = n->trust;
+	uint64_t now_s = com_now_s(n->com);
+	for (uint32_t i = 0; i < t->issued_len;)
+		if (now_s > t->issued[i].until_s)
+			t->issued[i] = t->issued[--t->issued_len];
+		else
+			i++;
+	struct trust_issued *e = issued_add(n, c->id);
+	if (!e)
+		return;
+	memcpy(e->key, c->key, 32);
+	e->until_s = now_s + MEMBER_KEEP_S;
+	t->keep_issued = true;
+}
+
+void trust_issued_read(struct node *n, struct slice data)
 {
 	struct proto_alloc pa;
-	struct trust *t = n->trust;
-	Wire__Issued *m = wire__issued__unpack(proto_alloc(&pa, n->out->arena, 32u << 20), data.len, data.p);
-	if (!m || m->format != 1 || t->uses || !m->n_uses || m->n_uses > 1u << 20)
+	Wire__Issued *m = wire__issued__unpack(proto_alloc(&pa, n->out->arena, 8u << 20), data.len, data.p);
+	if (!m || m->format != 1 || m->n_keys != m->n_ids || m->n_until != m->n_ids)
 		return;
-	if (!(t->uses = pool_alloc(n->pool, m->n_uses * sizeof *t->uses)))
-		return;
-	t->uses_cap = (uint32_t)m->n_uses;
-	for (size_t i = 0; i < m->n_uses; i++) {
-		const Wire__Use *u = m->uses[i];
-		struct trust_use *to = &t->uses[t->uses_len];
-		if (u->key.len != 32 || u->draw.len != 16)
+	for (size_t i = 0; i < m->n_ids; i++) {
+		struct trust_issued *e = m->keys[i].len == 32 ? issued_add(n, m->ids[i]) : NULL;
+		if (!e)
 			continue;
-		*to = (struct trust_use){.name = u->invitation, .not_after = u->not_after, .id = u->id};
-		memcpy(to->key, u->key.data, 32);
-		memcpy(to->draw, u->draw.data, 16);
-		t->uses_len++;
+		memcpy(e->key, m->keys[i].data, 32);
+		e->until_s = m->until[i];
 	}
 }
 
-struct slice trust_uses_write(struct node *n)
+struct slice trust_issued_write(struct node *n)
 {
 	struct trust *t = n->trust;
 	Wire__Issued m = WIRE__ISSUED__INIT;
-	Wire__Use *v = arena_alloc(n->out->arena, (t->uses_len + 1) * sizeof *v);
-	Wire__Use **at = arena_alloc(n->out->arena, (t->uses_len + 1) * sizeof *at);
-	if (!v || !at)
+	m.ids = arena_alloc(n->out->arena, (t->issued_len + 1) * sizeof *m.ids);
+	m.keys = arena_alloc(n->out->arena, (t->issued_len + 1) * sizeof *m.keys);
+	m.until = arena_alloc(n->out->arena, (t->issued_len + 1) * sizeof *m.until);
+	if (!m.ids || !m.keys || !m.until)
 		return (struct slice){0};
 	m.format = 1;
-	m.uses = at;
-	for (uint32_t i = 0; i < t->uses_len; i++) {
-		const struct trust_use *u = &t->uses[i];
-		wire__use__init(&v[i]);
-		v[i].invitation = u->name;
-		v[i].not_after = u->not_after;
-		v[i].id = u->id;
-		v[i].key = (ProtobufCBinaryData){32, (uint8_t *)u->key};
-		v[i].draw = (ProtobufCBinaryData){16, (uint8_t *)u->draw};
-		at[m.n_uses++] = &v[i];
+	m.n_ids = m.n_keys = m.n_until = t->issued_len;
+	for (uint32_t i = 0; i < t->issued_len; i++) {
+		m.ids[i] = t->issued[i].id;
+		m.keys[i] = (ProtobufCBinaryData){32, t->issued[i].key};
+		m.until[i] = t->issued[i].until_s;
 	}
 	return proto_slice(n->pool, &m.base);
-}
-
-static void uses_forget(struct trust *t, uint64_t now_s)
-{
-	for (uint32_t i = 0; i < t->uses_len;)
-		if (now_s > t->uses[i].not_after + MEMBER_GRACE_S)
-			t->uses[i] = t->uses[--t->uses_len];
-		else
-			i++;
-}
-
-/* The use of this device: an old one, or a new one with a draw of its own. NULL: none is left, or no memory. */
-static struct trust_use *use_take(struct node *n, uint64_t name, const struct member_invitation *inv, const uint8_t key[32], int *err)
-{
-	struct trust *t = n->trust;
-	uint32_t used = 0;
-	uses_forget(t, com_now_s(n->com));
-	for (uint32_t i = 0; i < t->uses_len; i++) {
-		if (t->uses[i].name != name)
-			continue;
-		if (!memcmp(t->uses[i].key, key, 32))
-			return &t->uses[i];
-		used++;
-	}
-	*err = used < inv->uses ? P2PS_ENOMEM : P2PS_EUSED_UP;
-	if (used >= inv->uses)
-		return NULL;
-	if (t->uses_len == t->uses_cap) {
-		uint32_t cap = t->uses_cap ? t->uses_cap * 2 : 4;
-		struct trust_use *v = pool_realloc(n->pool, t->uses, t->uses_cap * sizeof *v, cap * sizeof *v);
-		if (!v)
-			return NULL;
-		t->uses = v;
-		t->uses_cap = cap;
-	}
-	struct trust_use *u = &t->uses[t->uses_len++];
-	*u = (struct trust_use){.name = name, .not_after = inv->not_after};
-	memcpy(u->key, key, 32);
-	rng_bytes(&n->rng, u->draw, sizeof u->draw);
-	t->keep_uses = true;
-	return u;
 }
 
 /* ---- judging ---- */
@@ -237,39 +225,169 @@ static int issue_judge(const struct node *n, const struct com_applicant *a, stru
 	return inv->role == MEMBER_ADMIN && !trust_may_make_issuers(n) ? P2PS_EPERM : 0;
 }
 
-static int issue_new(struct node *n, const struct com_applicant *a, const struct member_invitation *inv, struct member_cert *c, const char **why)
+/* ---- issuing ----
+ *
+ * The use of an invitation is a record of type `uses` under the invitation's name, with the device key as its entry: the
+ * node responsible for it counts, so it does not matter which issuers are asked, and that the same device asks again costs
+ * nothing. The draw of the id stands in the record and is read back from it: one draw per use, whoever asks how often. */
+
+#define USE_NAME "invitation/%016llx"
+#define USE_VALUE 24u /* draw, id */
+
+static struct trust_ask *ask_of_link(struct node *n, uint32_t link);
+static void apply_end(struct node *n, struct trust_ask *ask, int err, const char *why, const struct slice *chain, unsigned len);
+static void answer(struct node *n, uint64_t to, uint64_t ticket, Wire__MemberKind kind, int err, const char *why, struct slice cert);
+
+void trust_issues_free(struct node *n)
 {
-	int err = 0;
-	struct trust_use *u = use_take(n, member_invitation_name(n->crypto, a->invitation), inv, a->key, &err);
-	*why = err == P2PS_EUSED_UP ? "the invitation is used up: ask for a new one" : NULL;
-	if (!u)
-		return err;
-	*c = (struct member_cert){.role = inv->role, .drawn = !a->id};
-	memcpy(c->key, a->key, 32);
-	memcpy(c->draw, u->draw, sizeof c->draw);
-	memcpy(c->zone, inv->zone, sizeof c->zone);
-	c->id = a->id ? a->id : member_draw_id(&n->net, n->crypto, a->key, u->draw);
-	u->id = c->id;
-	return inv->role == MEMBER_ADMIN ? trust_make_issuer(n, c->key, c->id, why) : 0;
+	struct trust *t = n->trust;
+	while (t->issues) {
+		struct trust_issue *next = t->issues->next;
+		pool_free(n->pool, t->issues, sizeof *t->issues);
+		t->issues = next;
+	}
 }
 
-/* A proven applicant's certificate. */
-static int issue(struct node *n, const struct com_applicant *a, const uint8_t contacted[32], uint8_t out[MEMBER_CERT_MAX], size_t *len,
-		 const char **why)
+/* Signs, or does not, and tells whoever asked. */
+static void issue_end(struct node *n, struct trust_issue *is, int err, const char *why)
 {
-	struct member_invitation inv;
-	struct member_cert c;
-	int err = issue_judge(n, a, &inv, &c, why);
-	if (err)
-		return err;
-	*why = "the proof does not hold, or came too late";
+	struct trust_issue **at = &n->trust->issues, own = *is;
+	uint8_t out[MEMBER_CERT_MAX];
+	size_t len = 0;
+	struct slice chain[MEMBER_CHAIN_MAX] = {{NULL, out, 0}};
+	while (*at != is)
+		at = &(*at)->next;
+	*at = is->next;
+	pool_free(n->pool, is, sizeof *is);
+	if (!err && own.c.role == MEMBER_ADMIN && own.invitation)
+		err = trust_make_issuer(n, own.c.key, own.c.id, &why);
+	if (!err)
+		err = trust_certify(n, &own.c, out, &len, &why);
+	if (!err)
+		issued_note(n, &own.c);
+	chain[0].len = (uint32_t)len;
+	if (!own.local) {
+		answer(n, own.from, own.ticket, WIRE__MEMBER_KIND__MEMBER_CERTIFIED, err, why, chain[0]);
+		return;
+	}
+	struct trust_ask *ask = ask_of_link(n, own.link);
+	unsigned count = err ? 0 : roll_chain(com_roll(n->com), chain[0], com_self(n->com)->key, chain);
+	if (ask)
+		apply_end(n, ask, err, why, chain, count);
+}
+
+static void use_name(const struct trust_issue *is, char out[40]) { snprintf(out, 40, USE_NAME, (unsigned long long)is->invitation); }
+
+static void use_read(struct node *n, void *ctx, const struct record_result *res)
+{
+	struct trust_issue *is = ctx;
+	for (uint32_t i = 0; !res->err && i < res->count; i++) {
+		const struct record *r = &res->v[i];
+		if (r->entry_len != 32 || memcmp(r->entry, is->c.key, 32) || r->value_len != USE_VALUE)
+			continue;
+		memcpy(is->c.draw, r->value, 16);
+		uint64_t chosen = le64(r->value + 16);
+		is->c.drawn = !chosen;
+		is->c.id = chosen ? chosen : member_draw_id(&n->net, n->crypto, is->c.key, is->c.draw);
+		issue_end(n, is, 0, NULL);
+		return;
+	}
+	issue_end(n, is, P2PS_ENO_ISSUER, "the use of the invitation could not be read back: try again");
+}
+
+static void use_counted(struct node *n, void *ctx, const struct record_result *res)
+{
+	struct trust_issue *is = ctx;
+	char name[40];
+	use_name(is, name);
+	if (!res->err)
+		record_get(n, RECORD_USES, record_key_of(n, name, strlen(name)), name, (uint8_t)strlen(name), use_read, is);
+	else if (res->err == P2PS_EFULL)
+		issue_end(n, is, P2PS_EUSED_UP, "the invitation is used up: ask for a new one");
+	else
+		issue_end(n, is, P2PS_ENO_ISSUER, "the use of the invitation could not be counted: try again");
+}
+
+static void use_count(struct node *n, struct trust_issue *is)
+{
+	uint8_t value[USE_VALUE];
+	char name[40];
+	use_name(is, name);
+	rng_bytes(&n->rng, value, 16);
+	put_le64(value + 16, is->c.id);
+	struct record r = {.type = RECORD_USES, .key = record_key_of(n, name, strlen(name)), .name = (const uint8_t *)name,
+			   .name_len = (uint8_t)strlen(name), .entry = is->c.key, .entry_len = 32, .value = value, .value_len = USE_VALUE,
+			   .limit = is->uses, .version = 1, .expires_ms = (is->not_after + MEMBER_GRACE_S) * 1000};
+	record_put(n, &r, 0, 0, use_counted, is);
+}
+
+/* Who may write that an invitation was used? Issuers. */
+static int use_judge(struct node *n, void *ctx, const struct record *r)
+{
+	(void)ctx;
+	if (!trust_private(n) || r->name_len < 11 || memcmp(r->name, "invitation/", 11))
+		return 0;
+	return roll_issuer(com_roll(n->com), r->origin, com_now_s(n->com)) && !roll_revoked(com_roll(n->com), r->origin) ? 0 : P2PS_EPERM;
+}
+
+/* Uses on both sides of a partition: too many. Who came in stays; everybody can see which invitation it was. */
+static void use_watch(struct node *n, void *ctx, enum record_change what, const struct record *r, const struct record *other)
+{
+	(void)ctx;
+	(void)other;
+	if (what != RECORD_CONFLICT || r->name_len < 11 || memcmp(r->name, "invitation/", 11))
+		return;
+	n->stats.member_overused++;
+	struct value *v = value_record(n->out->arena);
+	value_add_text(n->out->arena, v, "invitation", arena_printf(n->out->arena, "%.*s", (int)r->name_len - 11, (const char *)r->name + 11));
+	value_add_int(n->out->arena, v, "uses", r->limit);
+	if (r->value_len == USE_VALUE && r->entry_len == 32) {
+		uint64_t chosen = le64(r->value + 16);
+		value_add_id(n->out->arena, v, "id", chosen ? chosen : member_draw_id(&n->net, n->crypto, r->entry, r->value));
+	}
+	node_emit(n, "invitation_overused", v);
+	outbox_log(n->out, LOG_WARN, "an invitation for %u uses was used more often, in parts of the network that did not know of each other",
+		   (unsigned)r->limit);
+}
+
+bool trust_counts(struct node *n)
+{
+	return !record_set_judge(n, RECORD_USES, use_judge, NULL) && !record_watch(n, RECORD_USES, use_watch, NULL);
+}
+
+/* A proven applicant's certificate: ends in issue_end, perhaps before it returns. who: NULL, or the member that asks. */
+static void issue(struct node *n, const struct com_applicant *a, const struct contact *who, uint64_t ticket)
+{
+	struct trust *t = n->trust;
+	struct member_invitation inv = {0};
+	const char *why = NULL;
+	const uint8_t *contacted = who ? who->key : com_self(n->com)->key;
 	bool renewal = a->expired.len;
-	if (!nonce_take(n, a->key, contacted, a->nonce) ||
-	    !member_proven(a->proof, &n->net, n->crypto, renewal, a->key, contacted, a->nonce, renewal ? a->key : inv.key))
-		return P2PS_EUNTRUSTED;
-	if (!renewal)
-		err = issue_new(n, a, &inv, &c, why);
-	return err ? err : trust_certify(n, &c, out, len, why);
+	struct trust_issue *is = pool_alloc(n->pool, sizeof *is);
+	if (!is) {
+		if (who)
+			answer(n, who->id, ticket, WIRE__MEMBER_KIND__MEMBER_CERTIFIED, P2PS_EBUSY, NULL, (struct slice){0});
+		return; /* an applicant of ours is told when its time is up */
+	}
+	*is = (struct trust_issue){.next = t->issues, .local = !who, .link = a->link, .from = who ? who->id : 0, .ticket = ticket};
+	t->issues = is;
+	int err = issue_judge(n, a, &inv, &is->c, &why);
+	if (!err && (!nonce_take(n, a->key, contacted, a->nonce) ||
+		     !member_proven(a->proof, &n->net, n->crypto, renewal, a->key, contacted, a->nonce, renewal ? a->key : inv.key))) {
+		why = "the proof does not hold, or came too late";
+		err = P2PS_EUNTRUSTED;
+	}
+	if (err || renewal) {
+		issue_end(n, is, err, why);
+		return;
+	}
+	is->c = (struct member_cert){.role = inv.role, .id = a->id};
+	memcpy(is->c.key, a->key, 32);
+	memcpy(is->c.zone, inv.zone, sizeof is->c.zone);
+	is->invitation = member_invitation_name(n->crypto, a->invitation);
+	is->not_after = inv.not_after;
+	is->uses = inv.uses;
+	use_count(n, is);
 }
 
 /* ---- the member that was contacted ---- */
@@ -297,24 +415,25 @@ static bool tried(const struct trust_ask *ask, uint64_t id)
 	return false;
 }
 
-/* The next issuer to ask: who signed the invitation, then any, at random. 0: none is left. */
+/* The next issuer to ask: this node itself, one that is connected, any; at random. 0: none is left. */
 static uint64_t issuer_next(struct node *n, struct trust_ask *ask)
 {
 	struct roll *r = com_roll(n->com);
-	struct member_invitation inv;
 	uint64_t chosen = 0, now_s = com_now_s(n->com);
 	uint32_t seen = 0;
-	bool by_name = ask->who.invitation.len && !member_invitation_read(&inv, &n->net, n->crypto, ask->who.invitation);
+	unsigned best = 0;
 	if (ask->tries == TRUST_TRIES)
 		return 0;
 	for (uint32_t i = 0; i < roll_count(r); i++) {
 		const struct roll_entry *e = roll_at(r, i);
 		if (!e->is_cert || tried(ask, e->id) || !roll_issuer(r, e->key, now_s) || roll_revoked(r, e->key))
 			continue;
-		if ((by_name && !memcmp(e->key, inv.issuer, 32)) || (!by_name && e->id == node_id(n))) {
-			chosen = e->id;
-			break;
-		}
+		const struct peer *p = com_find(n->com, e->id);
+		unsigned rank = e->id == node_id(n) ? 3 : p && p->state == PEER_UP ? 2 : 1;
+		if (rank < best)
+			continue;
+		seen = rank > best ? 0 : seen;
+		best = rank;
 		if (rng_below(&n->rng, ++seen) == 0)
 			chosen = e->id;
 	}
@@ -337,6 +456,15 @@ static void apply_message(const struct node *n, const struct trust_ask *ask, Wir
 	m->n_chain = a->expired.len != 0;
 }
 
+static void apply_next(struct node *n, struct trust_ask *ask);
+
+/* This one does not: another may. */
+static void apply_other(struct node *n, struct trust_ask *ask, int err)
+{
+	ask->err = err;
+	apply_next(n, ask);
+}
+
 /* Asks the next issuer for a nonce, this node itself if it is one. */
 static void apply_next(struct node *n, struct trust_ask *ask)
 {
@@ -349,7 +477,10 @@ static void apply_next(struct node *n, struct trust_ask *ask)
 	ask->issuer = issuer_next(n, ask);
 	ask->local = ask->issuer == node_id(n);
 	if (!ask->issuer) {
-		apply_end(n, ask, P2PS_ENO_ISSUER, "no issuer of the network can be reached now: try again later", NULL, 0);
+		bool told = ask->err == P2PS_EPERM;
+		apply_end(n, ask, told ? ask->err : P2PS_ENO_ISSUER,
+			  told ? "no issuer that is there may certify issuers: the root key is needed, or one that it certified" :
+				 "no issuer of the network can be reached now: try again later", NULL, 0);
 		return;
 	}
 	ask->deadline_us = n->now_us + TRUST_ISSUER_US;
@@ -362,6 +493,10 @@ static void apply_next(struct node *n, struct trust_ask *ask)
 	int err = issue_judge(n, &ask->who, &inv, &old, &why);
 	if (!err && !nonce_new(n, ask->who.key, com_self(n->com)->key, nonce))
 		err = P2PS_EBUSY;
+	if (err == P2PS_EPERM || err == P2PS_ENO_ISSUER) {
+		apply_other(n, ask, err);
+		return;
+	}
 	if (err) {
 		apply_end(n, ask, err, why, NULL, 0);
 		return;
@@ -375,11 +510,8 @@ static void apply_prove(struct node *n, struct trust_ask *ask)
 {
 	Wire__MemberMessage m;
 	ProtobufCBinaryData chain;
-	uint8_t out[MEMBER_CERT_MAX];
-	const char *why;
-	size_t len;
 	ask->stage = APPLY_PROVING;
-	ask->deadline_us = n->now_us + 2 * TRUST_ISSUER_US;
+	ask->deadline_us = n->now_us + TRUST_PROVE_US;
 	if (!ask->local) {
 		apply_message(n, ask, &m, &chain);
 		m.kind = WIRE__MEMBER_KIND__MEMBER_PROVE;
@@ -388,11 +520,7 @@ static void apply_prove(struct node *n, struct trust_ask *ask)
 		trust_send(n, NULL, ask->issuer, &m);
 		return;
 	}
-	struct slice cert[MEMBER_CHAIN_MAX] = {{NULL, out, 0}};
-	int err = issue(n, &ask->who, com_self(n->com)->key, out, &len, &why);
-	cert[0].len = err ? 0 : (uint32_t)len;
-	unsigned count = err ? 0 : roll_chain(com_roll(n->com), cert[0], com_self(n->com)->key, cert);
-	apply_end(n, ask, err, why, cert, count);
+	issue(n, &ask->who, NULL, 0);
 }
 
 void trust_on_apply(void *ctx, const struct com_applicant *a)
@@ -494,16 +622,13 @@ static void nonce_asked(struct node *n, const struct contact *from, const Wire__
 static void proof_heard(struct node *n, const struct contact *from, const Wire__MemberMessage *q)
 {
 	struct com_applicant a;
-	uint8_t out[MEMBER_CERT_MAX];
-	size_t len = 0;
-	const char *why = "the application does not parse";
-	int err = P2PS_EPROTO;
-	if (applicant_read(&a, q) && q->nonce.len == 32 && q->proof.len == 64) {
-		memcpy(a.nonce, q->nonce.data, 32);
-		memcpy(a.proof, q->proof.data, 64);
-		err = issue(n, &a, from->key, out, &len, &why);
+	if (!applicant_read(&a, q) || q->nonce.len != 32 || q->proof.len != 64) {
+		answer(n, from->id, q->ticket, WIRE__MEMBER_KIND__MEMBER_CERTIFIED, P2PS_EPROTO, "the application does not parse", (struct slice){0});
+		return;
 	}
-	answer(n, from->id, q->ticket, WIRE__MEMBER_KIND__MEMBER_CERTIFIED, err, why, (struct slice){NULL, out, err ? 0 : (uint32_t)len});
+	memcpy(a.nonce, q->nonce.data, 32);
+	memcpy(a.proof, q->proof.data, 64);
+	issue(n, &a, from, q->ticket);
 }
 
 /* A member's own certificate, while it still holds: its link says who it is. */
@@ -527,7 +652,7 @@ static void nonce_heard(struct node *n, const struct contact *from, const Wire__
 	if (!ask || ask->issuer != from->id || ask->stage != APPLY_ASKED)
 		return;
 	if (m->error == P2PS_ENO_ISSUER || m->error == P2PS_EPERM)
-		apply_next(n, ask); /* another one may */
+		apply_other(n, ask, m->error);
 	else if (m->error || m->nonce.len != 32)
 		apply_end(n, ask, m->error ? m->error : P2PS_EPROTO, arena_printf(n->out->arena, "%.150s", m->text), NULL, 0);
 	else {

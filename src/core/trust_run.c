@@ -362,9 +362,9 @@ static bool run_key_on_record(const struct node *n, uint64_t id, uint8_t key[32]
 			memcpy(key, roll_at(r, i)->key, 32);
 			return true;
 		}
-	for (uint32_t i = 0; i < n->trust->uses_len; i++)
-		if (n->trust->uses[i].id == id) {
-			memcpy(key, n->trust->uses[i].key, 32);
+	for (uint32_t i = 0; i < n->trust->issued_len; i++)
+		if (n->trust->issued[i].id == id) {
+			memcpy(key, n->trust->issued[i].key, 32);
 			return true;
 		}
 	return trust_key((struct node *)n, id, key);

@@ -183,8 +183,8 @@ int p2ps_invite(p2ps_node *n, unsigned expires_s, unsigned uses, int admin, cons
 {
 	struct host_request *rq;
 	char text[16];
-	if (uses > 10000)
-		return api_fail(P2PS_EINVAL, "uses: 10000 at most");
+	if (uses > 1000)
+		return api_fail(P2PS_EINVAL, "uses: 1000 at most");
 	int err = request_new(n, "invite", &rq, op);
 	if (err)
 		return err;

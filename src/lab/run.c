@@ -62,6 +62,8 @@ void run_start(struct run *r, unsigned i)
 		return;
 	unsigned join[4], k = 0;
 	bool first = i == 0 && world_node(r->w, 0)->boot == 0, known = n->was_member;
+	if (r->s->kind == SCENARIO_PRIVATE && i == 0 && !known)
+		first = true; /* its directory has the root key, and nobody can have come in without it */
 	bool given = !first && (!known || rng_below(&r->faults, 8) == 0);
 	for (int t = 0; t < 20 && k < 3 && given; t++) { /* members are likely ones: somebody told of them */
 		unsigned j = (unsigned)rng_below(&r->faults, r->s->nodes);
@@ -78,6 +80,8 @@ void run_start(struct run *r, unsigned i)
 		return;
 	}
 	struct world_start s = {.id = n->id, .found = first, .known = first || known, .join = join, .join_count = k};
+	if (r->s->kind == SCENARIO_PRIVATE)
+		lab_private_start(&r->private, i, &s);
 	s.base.lease_us = r->s->lease_us;
 	s.base.stream_messages = r->s->stream_messages;
 	s.base.stream_bytes = 4 << 20;
@@ -312,7 +316,7 @@ static void strike(struct run *r, unsigned i, enum scenario_fault f)
 	case FAULT_kill: die(r, i, DEATH_FIN, false); break;
 	case FAULT_reset: die(r, i, DEATH_RST, false); break;
 	case FAULT_power: die(r, i, DEATH_SILENT, false); break;
-	case FAULT_wipe: die(r, i, DEATH_FIN, true); break;
+	case FAULT_wipe: die(r, i, DEATH_FIN, r->s->kind != SCENARIO_PRIVATE || i >= LAB_ISSUERS); break;
 	case FAULT_stop: stop(r, i); break;
 	case FAULT_pause:
 		r->node[i].steady_us = UINT64_MAX;
@@ -671,7 +675,9 @@ static void make_network(struct run *r, const struct crypto *c)
 	r->net = (struct network){.name = "lab", .open = true, .chosen_ids = r->s->ids != IDS_DERIVED,
 		.signed_casts = r->s->signed_casts, .bits = r->s->bits, .faults = r->s->faults};
 	snprintf(r->net.table, sizeof r->net.table, "%s", r->s->table);
-	if (network_make(&r->net, &r->pool, c, secret) != 0)
+	if (r->s->kind == SCENARIO_PRIVATE)
+		lab_private_make(&r->private, &r->net, &r->pool, c, r->s->seed, world_node(r->w, 0)->secret);
+	else if (network_make(&r->net, &r->pool, c, secret) != 0)
 		abort();
 	world_set_network(r->w, &r->net);
 }

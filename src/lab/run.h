@@ -4,6 +4,7 @@
 #include "lab/checkers.h"
 #include "lab/ledger.h"
 #include "lab/record_ledger.h"
+#include "lab/private.h"
 #include "lab/scenario.h"
 
 enum request_kind {
@@ -63,6 +64,7 @@ struct run {
 	unsigned hops_bound;
 	uint64_t strict_since_us;
 	struct network net;
+	struct lab_private private; /* SCENARIO_PRIVATE */
 	struct pool pool;
 };
 

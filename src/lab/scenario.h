@@ -10,7 +10,7 @@
 
 #include "lab/world.h"
 
-enum scenario_kind { SCENARIO_JOINS, SCENARIO_CHURN, SCENARIO_SWARM, SCENARIO_BIG, SCENARIO_IDLE, SCENARIO_CASTS, SCENARIO_RECORDS, SCENARIO_KINDS };
+enum scenario_kind { SCENARIO_JOINS, SCENARIO_CHURN, SCENARIO_SWARM, SCENARIO_BIG, SCENARIO_IDLE, SCENARIO_CASTS, SCENARIO_RECORDS, SCENARIO_PRIVATE, SCENARIO_KINDS };
 extern const char *const scenario_names[SCENARIO_KINDS];
 
 /* X(name, opportunity, sentence): `node`: drawn per node and second, `world`: per second, `dial`, `io`: per action. */

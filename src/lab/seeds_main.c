@@ -47,7 +47,7 @@ struct totals {
 };
 
 static const char usage[] =
-	"usage: lab-seeds [--seeds A..B] [--scenario joins|churn|faults|big|idle|casts|records|mixed] [--nodes N] [--seconds S]\n"
+	"usage: lab-seeds [--seeds A..B] [--scenario joins|churn|faults|big|idle|casts|records|private|mixed] [--nodes N] [--seconds S]\n"
 	"                 [--jobs J] [--budget-s T] [--trace] [--hash] [--verbose] [--file SEEDS]\n"
 	"Runs the seeds A to B of a scenario in the simulated world. --nodes and --seconds replace what the seed draws.\n"
 	"--jobs 0 runs in this process (for a debugger). --budget-s: no new seed is begun after T seconds.\n"

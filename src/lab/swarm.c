@@ -6,7 +6,7 @@
 #include "lab/crypto_cheap.h"
 #include "lab/scenario.h"
 
-const char *const scenario_names[SCENARIO_KINDS] = {"joins", "churn", "faults", "big", "idle", "casts", "records"};
+const char *const scenario_names[SCENARIO_KINDS] = {"joins", "churn", "faults", "big", "idle", "casts", "records", "private"};
 const char *const scenario_fault_names[SCENARIO_FAULTS] = {
 #define FAULT_NAME(name, when, text) #name,
 	SCENARIO_FAULT_MAP(FAULT_NAME)
@@ -33,6 +33,7 @@ static bool fault_allowed(enum scenario_kind kind, enum scenario_fault f)
 	case SCENARIO_CASTS:
 	case SCENARIO_CHURN: return f == FAULT_kill || f == FAULT_reset || f == FAULT_power || f == FAULT_stop || f == FAULT_wipe || f == FAULT_burst;
 	case SCENARIO_BIG: return f == FAULT_kill || f == FAULT_stop;
+	case SCENARIO_PRIVATE: return f != FAULT_wall_jump && f != FAULT_no_memory && f != FAULT_disk_error;
 	case SCENARIO_RECORDS: return f != FAULT_wall_jump && f != FAULT_no_memory; /* few of the deaths take place: see run.c */
 	default: return false;
 	}
@@ -107,7 +108,7 @@ void scenario_draw(struct scenario *s, enum scenario_kind kind, uint64_t seed, u
 	s->ids = (enum scenario_ids)PICK(&r, IDS_RANDOM, IDS_RANDOM, IDS_NEAR, IDS_ROW, IDS_DERIVED);
 	if (s->ids == IDS_DERIVED || s->nodes > 60)
 		s->bits = 64;
-	if (kind == SCENARIO_BIG)
+	if (kind == SCENARIO_BIG || (kind == SCENARIO_PRIVATE && s->ids == IDS_DERIVED))
 		s->ids = IDS_RANDOM;
 	s->faults = (unsigned)PICK(&r, 3, 3, 3, 1, 2);
 	s->table = PICK(&r, 0, 0, 0, 1) ? "full" : "tango";
