@@ -35,7 +35,7 @@ enum limit_unit { LIMIT_COUNT, LIMIT_BYTES, LIMIT_MS, LIMIT_PER_S, LIMIT_BYTES_P
 	X(RETRY_MS, retry_ms, SYSTEM, MS, 2000, 100, 60000, "what a busy node asks others to wait, and up to as much again")     \
 	X(REQUESTS, requests, SYSTEM, COUNT, 4096, 1, 1000000, "operations of programs open at once")                           \
 	X(NEAR, near, SYSTEM, COUNT, 2, 1, 65535,                                                                               \
-	  "nodes of one /24 (IPv6: /48) of public addresses among the fingers, in an open network")                             \
+	  "fingers in one /24 (IPv6: /48) of public addresses, in an open network; ring neighbours do not count")                             \
 	X(SOURCE_LINKS, source_links, SOURCE, COUNT, 256, 1, 1000000, "inbound connections at once from one address (IPv6: /64)")   \
 	X(SOURCE_HALF_OPEN, source_half_open, SOURCE, COUNT, 64, 1, 100000, "of these before the end of their handshake; above, its oldest gives way")        \
 	X(SOURCE_HANDSHAKES, source_handshakes, SOURCE, PER_S, 64, 1, 100000, "TLS handshakes; above, refused before any of it")  \

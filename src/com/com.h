@@ -85,6 +85,7 @@ struct peer {
 	bool inbound;             /* of its control link */
 	bool joining;             /* it said in its hello that it is no member yet */
 	uint32_t link[2];         /* per class, 0 = none */
+	uint64_t net;             /* contact_net() of where its control link ends */
 	uint8_t held[COM_REASONS];
 	uint32_t srtt_us;         /* smoothed round trip; 0 = not measured */
 	uint64_t up_since_us, last_heard_us;

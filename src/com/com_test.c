@@ -390,6 +390,23 @@ static void seen(const char *at, bool outbound, const char *expected)
 }
 
 /* Better evidence replaces worse, and nothing else. */
+static void test_net(void **state)
+{
+	static const struct { const char *addrs; uint64_t net; } cases[] = {
+		{"203.0.113.9:4000", UINT64_C(4) << 56 | 0xcb0071}, {"203.0.113.200:1 10.0.0.1:2", UINT64_C(4) << 56 | 0xcb0071},
+		{"8.8.4.4:53", UINT64_C(4) << 56 | 0x080804}, {"127.0.0.1:4000", 0}, {"10.1.2.3:4000", 0}, {"172.16.0.1:1", 0},
+		{"172.32.0.1:1", UINT64_C(4) << 56 | 0xac2000}, {"192.168.3.4:1", 0}, {"100.64.0.1:1", 0}, {"169.254.1.1:1", 0}, {"0.0.0.0:1", 0},
+		{"224.0.0.1:1", 0}, {"999.0.0.1:1", 0}, {"1.2.3:1", 0}, {"example.org:4000", 0}, {"", 0}, {NULL, 0},
+		{"[2001:db8:7:9::1]:4000", UINT64_C(6) << 56 | UINT64_C(0x20010db80007)}, {"[2001:db8::1]:1", UINT64_C(6) << 56 | UINT64_C(0x20010db80000)},
+		{"[2a00::]:1", UINT64_C(6) << 56 | UINT64_C(0x2a0000000000)}, {"[::1]:4000", 0}, {"[fe80::1%eth0]:1", 0}, {"[fd00:1:2::3]:1", 0},
+		{"[::ffff:8.8.8.8]:1", 0},
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+		if (contact_net(cases[i].addrs) != cases[i].net)
+			fail_msg("%s: %llx", cases[i].addrs, (unsigned long long)contact_net(cases[i].addrs));
+}
+
 static void test_observed_rank(void **state)
 {
 	com_set_self(w.node[0].com, 0, "0.0.0.0:4000");
@@ -556,7 +573,7 @@ int main(void)
 		T(test_hello), T(test_joiner), T(test_dial_fails), T(test_refusals), T(test_chosen_ids),
 		T(test_id_passes_on), T(test_no_choice), T(test_garbage_first), T(test_first_frame_no_hello), T(test_impostor),
 		T(test_second_hello), T(test_silence), T(test_silent_crowd), T(test_bad_answers), T(test_observed),
-		T(test_observed_rank), T(test_points_in_turn), T(test_points_silent), T(test_wrong_node), T(test_backoff),
+		T(test_observed_rank), T(test_net), T(test_points_in_turn), T(test_points_silent), T(test_wrong_node), T(test_backoff),
 		T(test_forgotten), T(test_nowhere), T(test_many_dials),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

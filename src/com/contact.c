@@ -198,6 +198,54 @@ unsigned contact_reach(const char *seen)
 		       : 1;
 }
 
+static uint64_t net4(const char *s, size_t n)
+{
+	uint32_t part[4] = {0};
+	unsigned k = 0;
+	for (size_t i = 0; i < n && k < 4; i++) {
+		if (s[i] == '.')
+			k++;
+		else if (part[k] < 1000)
+			part[k] = part[k] * 10 + (uint32_t)(s[i] - '0');
+	}
+	uint32_t a = part[0], b = part[1];
+	bool here = a == 0 || a == 127 || a >= 224 || (a == 169 && b == 254);
+	bool own = a == 10 || (a == 172 && b >= 16 && b < 32) || (a == 192 && b == 168) || (a == 100 && b >= 64 && b < 128);
+	return k != 3 || here || own || a > 255 || b > 255 || part[2] > 255 ? 0 : UINT64_C(4) << 56 | a << 16 | b << 8 | part[2];
+}
+
+/* The first three groups; the rest of a public address does not matter here. */
+static uint64_t net6(const char *s, size_t n)
+{
+	uint64_t net = 0;
+	uint32_t group = 0, groups = 0;
+	for (size_t i = 1; i < n && groups < 3; i++) {
+		char c = s[i];
+		if (c == ':' || c == ']') {
+			bool gap = c == ':' && i + 1 < n && s[i + 1] == ':';
+			net = net << 16 | group;
+			groups++;
+			group = 0;
+			if (gap || c == ']') {
+				net <<= 16 * (3 - groups);
+				groups = 3;
+			}
+		} else {
+			group = (group << 4 | (uint32_t)(c <= '9' ? c - '0' : (c | 32) - 'a' + 10)) & 0xffff;
+		}
+	}
+	return net >> 45 == 1 ? UINT64_C(6) << 56 | net : 0; /* 2000::/3 */
+}
+
+uint64_t contact_net(const char *addrs)
+{
+	const char *at = addrs ? addrs : "", *point;
+	size_t n = contact_next(&at, &point), host = n ? host_length(point, n) : 0;
+	if (host && numeric4(point, host))
+		return net4(point, host);
+	return host && numeric6(point, host) && !memchr(point, '%', host) && !memchr(point, '.', host) ? net6(point, host) : 0;
+}
+
 void contact_observe(char out[CONTACT_ADDRS_MAX + 1], const char *addrs, const char *seen)
 {
 	size_t seen_host = contact_reach(seen) ? host_length(seen, strlen(seen)) : 0;

@@ -43,6 +43,9 @@ bool contact_unspecified(const char *point, size_t n); /* 0.0.0.0 or [::] */
 void contact_observe(char out[CONTACT_ADDRS_MAX + 1], const char *addrs, const char *seen);
 /* 0 nothing usable, 1 reachable on this host or its wire only (loopback, link-local), 2 others. */
 unsigned contact_reach(const char *seen);
+/* The network around the first access point: an IPv4 /24 or an IPv6 /48 of public addresses, as a number; 0 for a name, and
+ * for addresses of this host, of a private network or of none: who is near there is near for good reasons. */
+uint64_t contact_net(const char *addrs);
 /* UTF-8 without control characters, at most max bytes: what may be shown to people and put into JSON. */
 bool contact_text_ok(const char *s, size_t max);
 #endif

@@ -240,6 +240,8 @@ static void link_up(struct com *c, struct link *l, struct mate *m)
 	link_attach(l, m);
 	m->up[class] = l;
 	m->p.link[class] = l->number;
+	if (class == LINK_CONTROL)
+		m->p.net = contact_net(l->remote);
 	if (class == LINK_BULK) {
 		pool_strfree(c->pool, l->remote);
 		l->remote = NULL;

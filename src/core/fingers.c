@@ -119,10 +119,62 @@ static void finger_later(struct node *n, struct finger *f)
 		f->fails++;
 }
 
+/* Where it is: as seen on its link, else as it is said. */
+static uint64_t finger_net(const struct node *n, const struct contact *who)
+{
+	const struct peer *p = com_find(n->com, who->id);
+	return p && p->state == PEER_UP ? p->net : contact_net(who->addrs);
+}
+
+static bool finger_neighbour(const struct node *n, uint64_t id)
+{
+	for (unsigned i = 0; i < ring_succ_count(n->ring); i++)
+		if (ring_succ(n->ring, i)->id == id)
+			return true;
+	for (unsigned i = 0; i < ring_pred_count(n->ring); i++)
+		if (ring_pred(n->ring, i)->id == id)
+			return true;
+	return false;
+}
+
+/* In an open network identities cost nothing, but addresses do: of one small net few may be fingers, so that nobody surrounds
+ * a node from there. Ring neighbours are linked anyway. */
+static bool finger_crowded(struct node *n, const struct contact *who)
+{
+	const struct table *t = n->table;
+	uint64_t net = n->net.open ? finger_net(n, who) : 0, seen = 0;
+	struct limit *most = &n->limits->v[LIMIT_NEAR_ID];
+	if (!net || finger_neighbour(n, who->id))
+		return false;
+	for (uint32_t i = 0; i < t->len; i++) {
+		const struct peer *p = t->v[i].who && t->v[i].who != who->id ? com_find(n->com, t->v[i].who) : NULL;
+		bool first = p != NULL;
+		for (uint32_t k = 0; k < i && first; k++)
+			first = t->v[k].who != t->v[i].who;
+		seen += first && finger_net(n, &p->c) == net && !finger_neighbour(n, p->c.id);
+	}
+	most->peak = seen > most->peak ? seen : most->peak;
+	if (seen < most->max)
+		return false;
+	most->refused++;
+	return true;
+}
+
+/* Another member may own the point later. */
+static void finger_without(struct node *n, struct finger *f)
+{
+	f->state = f->who ? FINGER_SET : FINGER_EMPTY;
+	f->at = n->now_us + rng_jitter(&n->rng, ROUTE_REPAIR_US);
+}
+
 static void finger_set(struct node *n, uint32_t i, const struct contact *who)
 {
 	struct table *t = n->table;
 	struct finger *f = &t->v[i];
+	if (f->who != who->id && finger_crowded(n, who)) {
+		finger_without(n, f);
+		return;
+	}
 	if (f->who != who->id) {
 		struct peer *p = com_connect(n->com, who);
 		bool first = !finger_shared(t, who->id, i);
@@ -416,6 +468,11 @@ void table_peer_up(struct node *n, struct peer *p)
 {
 	if (!n->table || !n->table->running)
 		return;
+	for (uint32_t i = 0; i < n->table->len; i++) /* it is somewhere else than was said */
+		if (n->table->v[i].who == p->c.id && !n->table->strategy->everybody && finger_crowded(n, &p->c)) {
+			finger_drop(n, i);
+			finger_without(n, &n->table->v[i]);
+		}
 	if (finger_shared(n->table, p->c.id, UINT32_MAX)) {
 		route_known_add(n, p);
 		correction_simple(n, p, WIRE__CORRECTION_KIND__CORRECTION_USE);

@@ -127,6 +127,39 @@ static void grow(void **state)
 	test_world_free(&W);
 }
 
+/* All in one small public net: few of them become fingers, and look-ups are right all the same. */
+static void one_small_net(void **state)
+{
+	(void)state;
+	test_world_init(&W, 12, "tango", 64);
+	W.where = "203.0.113";
+	test_world_grow(&W, 40, NULL);
+	test_world_run(&W, 20 * SECOND);
+	struct asked a = ask(&W, 300, LOOKUP_FRESH, 2);
+	assert_int_equal(a.right, 300);
+	uint64_t refused = 0;
+	for (unsigned i = 0; i < 40; i++) {
+		struct node *n = W.v[i].n;
+		unsigned far = 0;
+		for (uint32_t k = 0; k < n->table->len; k++) {
+			uint64_t who = n->table->v[k].who;
+			bool count = who != 0;
+			for (uint32_t j = 0; j < k; j++)
+				count = count && n->table->v[j].who != who;
+			for (unsigned j = 0; j < ring_succ_count(n->ring); j++)
+				count = count && ring_succ(n->ring, j)->id != who;
+			for (unsigned j = 0; j < ring_pred_count(n->ring); j++)
+				count = count && ring_pred(n->ring, j)->id != who;
+			far += count;
+		}
+		assert_in_range(far, 0, 3); /* one may have been a neighbour when it was taken */
+		refused += n->limits->v[LIMIT_NEAR_ID].refused;
+	}
+	print_message("one small net: %llu fingers refused\n", (unsigned long long)refused);
+	assert_true(refused > 3);
+	test_world_free(&W);
+}
+
 /* Ids chosen in a heap: the table reaches down to them. */
 static void heap(void **state)
 {
@@ -527,7 +560,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(one),       cmocka_unit_test(grow),          cmocka_unit_test(heap), cmocka_unit_test(heal),   cmocka_unit_test(everybody),
 		cmocka_unit_test(chord),     cmocka_unit_test(cache),         cmocka_unit_test(hop_limit),
-		cmocka_unit_test(come_back), cmocka_unit_test(last_one_back), cmocka_unit_test(partition_tango),
+		cmocka_unit_test(come_back), cmocka_unit_test(last_one_back), cmocka_unit_test(partition_tango), cmocka_unit_test(one_small_net),
 		cmocka_unit_test(partition_full), cmocka_unit_test(survivor), cmocka_unit_test(errors), cmocka_unit_test(quiet),
 		cmocka_unit_test(operations),
 	};

@@ -363,7 +363,10 @@ void test_world_start(struct test_world *w, unsigned i, const struct test_start 
 	if (!t->address[0])
 		pool_init(&t->pool, 0);
 	crypto_real.keypair(t->public_key, t->secret, seed);
-	snprintf(t->address, sizeof t->address, "10.0.%u.%u:4000", i / 256, i % 256 + 1);
+	if (w->where)
+		snprintf(t->address, sizeof t->address, "%s.%u:4000", w->where, i % 250 + 1);
+	else
+		snprintf(t->address, sizeof t->address, "10.0.%u.%u:4000", i / 256, i % 256 + 1);
 	for (int k = 0; k < 4 && s->via[k]; k++)
 		join[joins++] = w->v[s->via[k] - 1].address;
 	struct node_config cfg = {.pool = &t->pool, .crypto = &crypto_real, .incarnation = ++t->incarnation, .zone = "",

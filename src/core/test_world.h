@@ -33,6 +33,7 @@ struct test_world {
 	uint64_t delay_us;
 	uint64_t bandwidth; /* bytes a second, per link and direction; 0: no limit */
 	struct network net;
+	const char *where; /* first three parts of everybody's address; NULL: a private network */
 	struct pool pool; /* the world's own */
 	struct arena arena;
 	struct outbox out;
