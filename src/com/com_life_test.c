@@ -859,7 +859,7 @@ static void test_reasons(void **state)
 
 static void test_sizes(void **state)
 {
-	assert_in_range(sizeof(struct mate), 1, 480);
+	assert_in_range(sizeof(struct mate), 1, 512);
 	assert_in_range(sizeof(struct link), 1, 256);
 }
 
