@@ -36,7 +36,7 @@ static const struct node_frame {
 	{FRAME_CAST,         true,  cast_frame}, /* answered: not taken */
 	{FRAME_CAST_ACK,     true,  cast_frame},
 	{FRAME_SERVICE,      false, node_service_frame},
-	{FRAME_RECORD,       false, records_frame},
+	{FRAME_RECORD,       true,  records_frame}, /* what it keeps, others may need */
 	{FRAME_MEMBER,       true,  trust_frame},
 };
 

@@ -100,23 +100,35 @@ static unsigned tasks_wanted(const struct node *n)
 	return have < most ? have : most;
 }
 
+/* Who lost its range to us may live, and have what all others lost. Is its answer still waited for? */
+static bool former_matters(const struct node *n, uint64_t id)
+{
+	const struct records *rs = n->records;
+	const struct peer *p = id ? com_find(n->com, id) : NULL;
+	return rs->fetching && n->now_us < rs->gained_us + RECORDS_FORMER_US && p && p->state == PEER_UP;
+}
+
 static void tasks_choose(struct node *n)
 {
 	struct records *rs = n->records;
-	unsigned want = rs->loaded && rs->in && n->net.faults < RECORDS_TASKS_MAX ? tasks_wanted(n) : 0;
+	unsigned want = rs->loaded && rs->in && n->net.faults + 1 + RECORDS_FORMER_MAX <= RECORDS_TASKS_MAX ? tasks_wanted(n) : 0, all = want;
+	uint64_t ids[RECORDS_TASKS_MAX];
+	for (unsigned k = 0; k < want; k++)
+		ids[k] = ring_succ(n->ring, k)->id;
+	for (unsigned k = 0; k < RECORDS_FORMER_MAX && want; k++)
+		if (former_matters(n, rs->former[k]))
+			ids[all++] = rs->former[k];
 	for (unsigned i = 0; i < RECORDS_TASKS_MAX; i++) {
 		bool keep = false;
-		for (unsigned k = 0; k < want && !keep; k++)
-			keep = ring_succ(n->ring, k)->id == rs->task[i].id;
+		for (unsigned k = 0; k < all && !keep; k++)
+			keep = ids[k] == rs->task[i].id;
 		if (!keep && rs->task[i].id)
 			task_clear(n, &rs->task[i]);
 	}
-	for (unsigned k = 0; k < want; k++) {
-		uint64_t id = ring_succ(n->ring, k)->id;
-		for (unsigned i = 0; i < RECORDS_TASKS_MAX && !task_of(n, id); i++)
+	for (unsigned k = 0; k < all; k++)
+		for (unsigned i = 0; i < RECORDS_TASKS_MAX && !task_of(n, ids[k]); i++)
 			if (!rs->task[i].id)
-				rs->task[i] = (struct records_task){.id = id, .due = n->now_us};
-	}
+				rs->task[i] = (struct records_task){.id = ids[k], .due = n->now_us};
 }
 
 static void tasks_redo(struct node *n, uint64_t except, uint64_t within_us)
@@ -157,11 +169,17 @@ void records_sync_changed(struct node *n, uint64_t key, uint64_t except)
 
 static bool ready_now(struct node *n)
 {
+	const struct records *rs = n->records;
 	unsigned have = ring_succ_count(n->ring), need = n->net.faults + 1;
 	if (alone(n))
 		return true;
 	if (!have)
 		return false;
+	for (unsigned i = 0; i < RECORDS_FORMER_MAX; i++) {
+		const struct records_task *t = task_of(n, rs->former[i]);
+		if (former_matters(n, rs->former[i]) && !(t && task_covers(n, t)))
+			return false;
+	}
 	const struct records_task *first = task_of(n, ring_succ(n->ring, 0)->id);
 	if (first && task_covers(n, first) && first->firm)
 		return true;
@@ -198,6 +216,7 @@ static void membership_new(struct node *n, uint64_t lo, uint64_t self)
 	for (unsigned i = 0; i < RECORDS_TASKS_MAX; i++)
 		task_clear(n, &rs->task[i]);
 	memset(rs->handed, 0, sizeof rs->handed);
+	memset(rs->former, 0, sizeof rs->former);
 	for (uint32_t i = 0; i < rs->len; i++)
 		rs->v[i]->confirmed = rs->v[i]->settled = false;
 	rs->ready = false;
@@ -207,6 +226,17 @@ static void membership_new(struct node *n, uint64_t lo, uint64_t self)
 	rs->lo = lo;
 	rs->self = self;
 	rs->life = ring_life(n->ring);
+}
+
+static void former_find(struct node *n, uint64_t lo)
+{
+	struct records *rs = n->records;
+	struct peer *p;
+	unsigned k = 0;
+	memset(rs->former, 0, sizeof rs->former);
+	for (uint32_t i = 0; k < RECORDS_FORMER_MAX && com_next_peer(n->com, &i, &p);)
+		if (p->state == PEER_UP && p->c.id != rs->self && ids_in_oc(p->c.id, lo, rs->lo, n->mask))
+			rs->former[k++] = p->c.id;
 }
 
 static void range_moved(struct node *n, uint64_t lo)
@@ -221,6 +251,7 @@ static void range_moved(struct node *n, uint64_t lo)
 		rs->handed[rs->handed_at].sure = rs->ready && records_dist(n, rs->ready_lo, rs->self) >= was;
 		rs->handed_at = (rs->handed_at + 1) % RECORDS_HANDED_MAX;
 	} else {
+		former_find(n, lo);
 		memset(rs->handed, 0, sizeof rs->handed);
 		rs->gained_us = n->now_us;
 		if (!rs->fetching || records_dist(n, rs->fetch_lo, rs->self) < now)
@@ -660,7 +691,9 @@ uint64_t records_sync_deadline(const struct node *n)
 		if (t->id && (!t->done || t->step != STEP_IDLE) && t->due < at)
 			at = t->due;
 	}
-	uint64_t stage = rs->gained_us + RECORDS_STAGE_US;
+	uint64_t stage = rs->gained_us + RECORDS_STAGE_US, former = rs->gained_us + RECORDS_FORMER_US;
+	if (rs->fetching && former > n->now_us && former < at)
+		at = former;
 	if (rs->fetching && stage > n->now_us && stage < at)
 		at = stage;
 	return at;
