@@ -9,6 +9,7 @@
 #include "com/contact.h"
 #include "core/life.h"
 #include "core/route.h"
+#include "core/trust.h"
 #include "p2ps.h"
 
 #define RING_WALK_MAX 16384u
@@ -191,8 +192,10 @@ void node_run_status(struct node *n, struct node_request *rq, const struct value
 		snprintf(hex + 2 * i, 3, "%02x", fp[i]);
 	value_add_text(a, v, "fingerprint", hex);
 	value_add_text(a, v, "zone", self->zone);
-	if (n->have_net)
+	if (n->have_net) {
 		value_add_text(a, v, "table", n->net.table);
+		trust_status(n, v);
+	}
 	node_reply(n, rq, 0, NULL, v);
 }
 

@@ -19,6 +19,7 @@ void trust_key_cancel(struct node *n, void *ctx); /* done is not called for this
 
 /* ---- for node.c, node_life.c, services.c ---- */
 bool trust_new(struct node *n); /* false: no memory, or a root key that is not this network's */
+void trust_status(struct node *n, struct value *v); /* what `status` says of our membership */
 bool trust_counts(struct node *n); /* records are there. False: no memory */
 void trust_free(struct node *n);
 /* A private network's membership is read from the disk first. False: there is nothing to wait for. */

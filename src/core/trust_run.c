@@ -40,6 +40,21 @@ static uint64_t span_read(const char *text)
 	}
 }
 
+void trust_status(struct node *n, struct value *v)
+{
+	struct arena *a = n->out->arena;
+	const struct member_cert *c = com_membership(n->com);
+	value_add_text(a, v, "access", n->net.open ? "open: anybody may join, many times over" : "private");
+	value_add_text(a, v, "ids", n->net.chosen_ids ? "chosen: members can take a place next to any key" : "derived");
+	if (n->net.open)
+		return;
+	value_add_text(a, v, "role", c ? member_role_name(c->role) : NULL);
+	value_add_bool(a, v, "issuer", trust_is_issuer(n));
+	value_add_bool(a, v, "root_key", n->trust->root);
+	value_add_text(a, v, "certificate_expires", c ? time_text(a, c->not_after) : NULL);
+	value_add_bool(a, v, "clock_wrong", com_clock_wrong(n->com));
+}
+
 static bool run_private(struct node *n, struct node_request *rq)
 {
 	if (node_is_member(n) && trust_private(n))

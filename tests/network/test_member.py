@@ -50,6 +50,8 @@ def test_private_by_default(net):
     rows = wait_for("three certificates", lambda: len(m := members(b)) == 3 and all("expires" in r for r in m.values()) and m)
     check(rows[a.id]["role"] == "admin" and rows[a.id]["issuer"] and rows[c.id]["role"] == "member", f"{rows}")
     check(rows[c.id]["zone"] == "attic" and rows[c.id]["certified_by"] == a.id and rows[c.id]["ids"] == "derived", f"{rows[c.id]}")
+    s = c.status()
+    check(s["access"] == "private" and s["role"] == "member" and not s["issuer"] and not s["clock_wrong"], f"{s}")
     # who has no invitation, or one that is not good any more
     for line, points, name in (
             (address(b), [], "ENOT_INVITED"),
