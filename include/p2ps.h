@@ -219,7 +219,9 @@ P2PS_API int p2ps_create(const p2ps_config *config, p2ps_node **node);
  * "host:port[#fingerprint]", several separated by blanks are tried in turn; behind an invitation they take the place of
  * the access points in it. The directory then holds the certificate, and p2ps_up needs no invitation. Further reasons not
  * to become a member: P2PS_ENOT_INVITED, P2PS_EEXPIRED, P2PS_EUSED_UP, P2PS_EOTHER_NETWORK, P2PS_EREVOKED, P2PS_EUNTRUSTED
- * and P2PS_ENO_ISSUER (try again later). Returns at once: p2ps_wait_joined, or the event "connected" or "stopped", tells the outcome. Errors as above. */
+ * and P2PS_ENO_ISSUER (try again later). A directory whose node is a member already goes on there, through these members;
+ * P2PS_EOTHER_NETWORK when they are of another network. Returns at once: p2ps_wait_joined, or the event "connected" or
+ * "stopped", tells the outcome. Errors as above. */
 P2PS_API int p2ps_join(const p2ps_config *config, const char *access_points, p2ps_node **node);
 
 /* Starts the node of node.dir again, in the network and with the id it had. P2PS_ENOT_FOUND or P2PS_ENOT_MEMBER when there is

@@ -279,6 +279,14 @@ static void life_dial(struct node *n)
 {
 	struct node_life *l = n->life;
 	while (l->at < l->candidates_len && l->open < (l->candidates[l->at].given ? 1 : LIFE_DIALS)) {
+		const struct life_candidate *last = l->at ? &l->candidates[l->at - 1] : NULL;
+		bool turn = last && last->given && !l->candidates[l->at].given; /* from what was given to what is remembered */
+		if (turn && last->open)
+			return;
+		if (turn && l->err == P2PS_EOTHER_NETWORK) { /* somebody means another network than the one we are in */
+			life_over(n, l->err, l->text);
+			return;
+		}
 		struct life_candidate *c = &l->candidates[l->at++];
 		if (life_waits_too(n, c))
 			continue;
@@ -448,7 +456,7 @@ void life_dialled(struct node *n, uint32_t ticket, struct peer *p, const struct 
 		life_note_via(n, p);
 		return;
 	}
-	if (err)
+	if (err && (l->candidates[ticket - 1].given || !l->candidates[0].given)) /* what was given is what was asked about */
 		life_blame(l, err, text);
 	l->busy |= err == P2PS_EBUSY || err == P2PS_ECLOSED;
 	l->retry_ms = com_retry_ms(n->com) > l->retry_ms ? com_retry_ms(n->com) : l->retry_ms;

@@ -261,7 +261,8 @@ struct start {
 	size_t why_size;
 	uint8_t seed[32], public_key[32], secret[64];
 	uint64_t incarnation;
-	struct network net; /* HOST_CREATE, HOST_UP */
+	struct network net; /* HOST_CREATE, or goes_on */
+	bool goes_on;       /* in the network and with the identity that the directory has */
 	char *join_text, *join[JOIN_MAX + 1];
 	struct member_line line; /* HOST_JOIN with an invitation */
 	bool invited, has_root, sealed;
@@ -304,8 +305,8 @@ static int open_dir(struct start *s)
 		return cfg->mode == HOST_UP ? not_member(s) : 0;
 	if (err)
 		return fail(s, err, "the directory's network.root cannot be read");
-	if (cfg->mode == HOST_UP) {
-		s->h->was_member = true;
+	if (cfg->mode != HOST_CREATE) { /* a join of a member: through a member given, if that is one of its network */
+		s->goes_on = s->h->was_member = true;
 		struct slice doc = {NULL, data, (uint32_t)len};
 		err = network_parse(&s->net, s->h->pool, &crypto_real, doc);
 		err = err ? fail(s, P2PS_EIO, "the directory's network.root is damaged") : 0;
@@ -313,7 +314,10 @@ static int open_dir(struct start *s)
 		err = fail(s, P2PS_EEXISTS, "the directory's node is a member of a network already (up starts it, leave ends that)");
 	}
 	free(data);
-	return err ? err : memory_load(s->h->dir, &s->h->memory);
+	err = err ? err : memory_load(s->h->dir, &s->h->memory);
+	if (!err && s->goes_on && cfg->id && s->h->memory.id && cfg->id != s->h->memory.id)
+		err = fail(s, P2PS_EEXISTS, "the directory's node is a member of a network already, with another id");
+	return err;
 }
 
 static int open_identity(struct start *s)
@@ -408,7 +412,7 @@ static int listen_one(struct start *s, const char *text)
 	}
 	if (strcmp(a.host, "localhost") == 0)
 		strcpy(a.host, "127.0.0.1");
-	bool again = s->cfg->mode == HOST_UP && !s->cfg->listen && !a.port && s->h->memory.port;
+	bool again = s->goes_on && !s->cfg->listen && !a.port && s->h->memory.port;
 	for (int i = again ? 0 : 1; i < 2; i++) { /* the port of last time first, if we may choose */
 		uint16_t port = i ? a.port : (uint16_t)s->h->memory.port;
 		if (!a.host[0]) {
@@ -545,7 +549,7 @@ static int load_root(struct start *s)
 {
 	char text[ROOT_TEXT_MAX];
 	const char *why, *passphrase = s->cfg->passphrase;
-	if (s->cfg->mode != HOST_UP || s->net.open)
+	if (!s->goes_on || s->net.open)
 		return 0;
 	int err = root_load(s->h->dir, &s->net, text);
 	if (err == P2PS_ENOT_FOUND)
@@ -583,7 +587,7 @@ static int make_node(struct start *s)
 		return P2PS_ENOMEM;
 	struct node_config nc = {
 		.pool = h->pool, .crypto = host_crypto(), .incarnation = s->incarnation, .zone = zone, .advertise = s->addresses,
-		.id = cfg->mode == HOST_UP && h->memory.id ? h->memory.id : cfg->id,
+		.id = s->goes_on && h->memory.id ? h->memory.id : cfg->id,
 		.network_document = s->net.document, .found = cfg->mode == HOST_CREATE,
 		.join = cfg->mode == HOST_JOIN ? (const char *const *)s->join : NULL,
 		.join_timeout_us = cfg->join_timeout_us,

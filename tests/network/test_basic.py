@@ -201,11 +201,21 @@ def test_another_network_is_told_apart(net):
     a, b = net.node(), net.node()
     a.create("--network", "one")
     b.create("--network", "two")
-    a_point = a.access_point
-    b.stop()
+    c = net.node()
+    c.join(b)
+    c.stop()
     # A member of `two` must not slip into `one`, also when told to.
-    r = b.run("join", a_point, "--listen", "127.0.0.1:0", ok=False)
-    check(r.code in (17, 26), f"join of a member of another network: {r.code} {r.out}")
+    r = c.join(a, ok=False)
+    check(r.code == 17 and r.error == "EOTHER_NETWORK", f"join of a member of another network: {r.code} {r.out}")
+    r = b.create("--network", "three", ok=False)
+    check(r.code == 11, f"create where a daemon runs: {r.code} {r.out}")
+    before = c.id
+    c.join(b)  # its own network: it goes on there
+    check(c.id == before, f"a member that joins its network again is another one: {c.id}")
+    net.wait_whole([b, c])
+    c.stop()
+    r = c.create("--network", "three", ok=False)
+    check(r.code == 26 and r.error == "EEXISTS", f"create in a member's directory: {r.code} {r.out}")
 
 
 def test_network_full_is_exact(net):
