@@ -28,6 +28,7 @@ struct cast *cast_new(struct node *n)
 	c->due_us = FLOW_NEVER;
 	map_init(&c->parts, n->pool);
 	map_init(&c->held, n->pool);
+	map_init(&c->parked_for, n->pool);
 	map_init(&c->seen, n->pool);
 	return c;
 }
@@ -49,6 +50,7 @@ void cast_free(struct cast *c)
 		single_free(c, c->singles);
 	cast_self_free_all(c);
 	map_free(&c->parts);
+	map_free(&c->parked_for);
 	map_free(&c->held);
 	pool_free(c->n->pool, c, sizeof *c);
 }

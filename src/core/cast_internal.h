@@ -29,7 +29,8 @@
 #define CAST_PARTS_BYTES (16u << 20)   /* messages being put together from fragments */
 #define CAST_PART_US 30000000u
 #define CAST_FRAGMENT_TARGETS 500u     /* targets of a list in front of a fragment */
-#define CAST_OUTCOMES_MAX 7000u        /* outcomes named in an answer */
+#define CAST_OUTCOMES_MAX 7000u        /* outcomes kept of a list */
+#define CAST_TELL_MAX 100u             /* ... and told in one record */
 #define CAST_NAMED_MAX 64u             /* of a broadcast: those not delivered */
 #define CAST_NAMES_MAX 65536u          /* of a reliable one: everybody */
 #define CAST_SHORTS_MAX 64u
@@ -204,6 +205,7 @@ struct cast {
 	uint64_t next_seq;
 	struct cast_part *parked, *parked_last;
 	uint32_t parked_count;
+	struct map parked_for;         /* id -> how many of them */
 	struct cast_item *waits, *waits_last;
 	struct map seen;
 	struct cast_seen *seen_first, *seen_last;
@@ -222,6 +224,7 @@ struct cast {
 	struct cast_single *singles;
 	struct cast_request_state *again, *again_last; /* reliable ones that have a sequence, the oldest first */
 	bool pumping;
+	const struct cast_part *unparking; /* this one does not wait for those parked behind it */
 	bool lost;                     /* some part is PART_LOST */
 	struct map held;               /* id -> how many parts hold it */
 	uint64_t due_us;

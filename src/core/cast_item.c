@@ -42,6 +42,11 @@ static void part_unpark(struct cast *c, struct cast_part *pt)
 				c->parked_last = before;
 			pt->parked_listed = false;
 			c->parked_count--;
+			uintptr_t left = (uintptr_t)map_get(&c->parked_for, pt->id) - 1;
+			if (left)
+				map_put(&c->parked_for, pt->id, (void *)left);
+			else
+				map_del(&c->parked_for, pt->id);
 			return;
 		}
 }
@@ -171,8 +176,8 @@ void cast_item_note(struct node *n, struct cast_item *it, uint64_t id, int code)
 static void item_tell(struct node *n, struct peer *p, const struct cast_item *it)
 {
 	uint32_t at = 0;
-	for (; it->outcome_count - at > CAST_OUTCOMES_MAX; at += CAST_OUTCOMES_MAX) {
-		struct cast_ack more = {.token = it->parent_token, .flags = CAST_MORE, .outcome_count = CAST_OUTCOMES_MAX};
+	for (; it->outcome_count - at > CAST_TELL_MAX; at += CAST_TELL_MAX) {
+		struct cast_ack more = {.token = it->parent_token, .flags = CAST_MORE, .outcome_count = CAST_TELL_MAX};
 		cast_item_answer(n, p, &more, it->outcomes + at);
 	}
 	struct cast_ack a = {.token = it->parent_token, .flags = it->holes ? CAST_HOLES : 0, .delivered = it->delivered,
@@ -409,7 +414,8 @@ static bool part_frame(struct node *n, const struct cast_part *pt, struct frame 
 static void part_park(struct node *n, struct cast_part *pt)
 {
 	struct cast *c = n->cast;
-	if (c->parked_count >= CAST_PARKED_MAX) {
+	uintptr_t before = (uintptr_t)map_get(&c->parked_for, pt->id);
+	if (c->parked_count >= CAST_PARKED_MAX || map_put(&c->parked_for, pt->id, (void *)(before + 1))) {
 		cast_part_note(n, pt, P2PS_EBUSY);
 		cast_part_settle(n, pt);
 		return;
@@ -436,7 +442,9 @@ static void part_send(struct node *n, struct cast_part *pt, struct peer *p)
 {
 	uint8_t prefix[SEAM_HEAD_MAX];
 	struct frame f;
-	int err = com_congested(n->com, p, LINK_CONTROL) ? P2PS_EBUSY : 0;
+	/* Nor does it overtake those that wait: what comes from one node arrives in its order. */
+	bool waits = map_get(&n->cast->parked_for, pt->id) && n->cast->unparking != pt;
+	int err = waits || com_congested(n->com, p, LINK_CONTROL) ? P2PS_EBUSY : 0;
 	if (!err)
 		err = part_frame(n, pt, &f, prefix) ? node_send(n, p, LINK_CONTROL, &f, !pt->item->rq) : P2PS_ENOMEM;
 	if (err == P2PS_EBUSY) {
@@ -593,6 +601,8 @@ void cast_part_room(struct node *n, struct peer *p)
 			break;
 		part_unpark(c, pt);
 		pt->state = PART_NEW;
+		c->unparking = pt;
 		part_send(n, pt, p);
+		c->unparking = NULL;
 	}
 }

@@ -202,6 +202,7 @@ static void check_all(struct node *n, struct cast_item *it)
 			cast_part_note(n, lost, P2PS_EUNKNOWN_OUTCOME);
 		lost->noted = true;
 		prev = lost->id;
+		it->holes = true; /* nobody has told of those in front of it */
 	}
 	it->last = prev;
 	if (!it->rq || it->local || open || it->phase)

@@ -32,6 +32,7 @@ static struct {
 	int64_t delivered, refused, unknown;
 	uint32_t settled;
 	bool complete;
+	unsigned named;
 	struct taken { unsigned node; uint32_t messages; uint64_t bytes; } taken[512];
 	unsigned taken_count;
 	/* the last message's text */
@@ -75,6 +76,7 @@ static void on_reply(void *ctx, unsigned i, const struct action *a)
 	S.refused = value_int(res, "refused", -1);
 	S.unknown = value_int(res, "unknown", -1);
 	S.complete = value_bool(res, "complete", false);
+	S.named = list ? (unsigned)list->list.count : 0;
 	size_t at = 0;
 	S.outcomes[0] = 0;
 	for (const struct value *v = list ? list->list.first : NULL; v && at + 100 < sizeof S.outcomes; v = v->next)
@@ -677,6 +679,24 @@ static void reliable_churn(void **state)
 	}
 }
 
+/* More names than one answer holds. */
+static void reliable_names(void **state)
+{
+	(void)state;
+	make(120, 570, 1000, NULL);
+	for (unsigned mode = 0; mode < 2; mode++) {
+		watch();
+		cast(5, (struct cast_request){.mode = mode ? CAST_SUCC : CAST_ALL, .to = 119, .reliable = true}, 1, 10, "hello");
+		assert_true(S.complete);
+		assert_int_equal(S.delivered, 119);
+		assert_int_equal(S.named, 119);
+		assert_int_equal(S.data_frames, 119);
+		assert_true(mode == 0 || S.acks > 119); /* a chain: the first answers for all */
+		check_all(5, 1, false);
+	}
+	done();
+}
+
 /* Who has no room gets it when there is; who never has is named, after the time is up. */
 static void reliable_full(void **state)
 {
@@ -764,6 +784,43 @@ static void pipeline(void **state)
 		(void)replies;
 		done();
 	}
+}
+
+/* Through links that are congested all the time, what one node casts arrives in its order. */
+static unsigned last_number[WORLD_NODES_MAX];
+static void on_deliver_ordered(void *ctx, unsigned i, const struct action_deliver *d)
+{
+	unsigned number = 0;
+	on_deliver(ctx, i, d);
+	assert_int_equal(sscanf(S.text[i], "n%u", &number), 1);
+	assert_true(number > last_number[i]);
+	last_number[i] = number;
+}
+
+static void in_order(void **state)
+{
+	(void)state;
+	make(9, 33, 20000, NULL);
+	W.bandwidth = 20000000;
+	W.on_deliver = on_deliver_ordered;
+	memset(last_number, 0, sizeof last_number);
+	uint64_t parked = 0;
+	for (unsigned k = 1; k <= 600; k++) {
+		char text[16];
+		snprintf(text, sizeof text, "n%u ", k);
+		post(0, (struct cast_request){.mode = CAST_ALL}, 1, k % 7 ? 50000 : 100, text);
+		test_world_run(&W, rng_below(&W.v[0].n->rng, 3000));
+		parked += W.v[0].n->cast->parked_count;
+		if (k % 50 == 0)
+			for (unsigned t = 0; t < 1000 && W.v[0].n->flow->requests_open > 20; t++)
+				run(10000);
+	}
+	for (unsigned t = 0; t < 3000 && W.v[0].n->flow->requests_open; t++)
+		run(10000);
+	for (unsigned i = 1; i < 9; i++)
+		assert_int_equal(last_number[i], 600);
+	assert_true(parked > 100);
+	done();
 }
 
 /* ---- limits ---- */
@@ -877,6 +934,7 @@ int main(void)
 		cmocka_unit_test(seen),		cmocka_unit_test(cut_short),
 		cmocka_unit_test(reliable_quiet),  cmocka_unit_test(reliable_crashes),
 		cmocka_unit_test(reliable_churn),  cmocka_unit_test(reliable_full),
+		cmocka_unit_test(reliable_names),  cmocka_unit_test(in_order),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

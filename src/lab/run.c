@@ -170,8 +170,8 @@ static void on_stepped(void *ctx, unsigned i, const struct event *ev)
 		view_changed(r, i, &v);
 	bool moved = v.epoch.counter != n->view.epoch.counter || v.epoch.random != n->view.epoch.random;
 	n->view = v;
-	/* Who is cut off loses its range before it knows: then only a lease proves membership. */
-	if (!(r->s->cut_off ? v.serves : v.member) || world_node(r->w, i)->state == PROC_PAUSED)
+	/* Whose links break loses its range before it knows: then only a lease proves membership. */
+	if (!(r->s->cut_off || r->s->rate[FAULT_break_link] ? v.serves : v.member) || world_node(r->w, i)->state == PROC_PAUSED)
 		n->steady_us = UINT64_MAX;
 	else if (n->steady_us == UINT64_MAX || moved)
 		n->steady_us = world_now(r->w);

@@ -51,9 +51,9 @@ def encode(name, values):
     return out
 
 
-def device(directory):
+def device(directory, name="device.pem"):
     """A key and its wrapping certificate, made by the openssl command; returns the file."""
-    pem = os.path.join(directory, "device.pem")
+    pem = os.path.join(directory, name)
     subprocess.run(["openssl", "req", "-x509", "-newkey", "ed25519", "-nodes", "-subj", "/CN=p2ps", "-days", "1", "-keyout", pem,
                     "-out", pem + ".crt"], check=True, capture_output=True)
     with open(pem, "a", encoding="ascii") as out, open(pem + ".crt", encoding="ascii") as crt:
@@ -65,6 +65,19 @@ def key_of(der):
     """The Ed25519 key in a certificate."""
     at = der.index(bytes.fromhex("302a300506032b6570032100"))
     return der[at + 12:at + 44]
+
+
+def public_key(pem):
+    with open(pem, encoding="ascii") as f:
+        return key_of(ssl.PEM_cert_to_DER_cert(f.read().split("-----END PRIVATE KEY-----\n")[1]))
+
+
+def sign(pem, text, directory):
+    """Ed25519 over text with the key in that file."""
+    name = os.path.join(directory, "text")
+    with open(name, "wb") as f:
+        f.write(text)
+    return subprocess.run(["openssl", "pkeyutl", "-sign", "-inkey", pem, "-rawin", "-in", name], check=True, capture_output=True).stdout
 
 
 def connect(host, port, pem, alpn=("p2ps/1",)):
@@ -81,8 +94,7 @@ class Peer:
     def __init__(self, access_point, directory):
         host, port = access_point.split("#")[0].rsplit(":", 1)
         pem = device(directory)
-        with open(pem, encoding="ascii") as f:
-            self.key = key_of(ssl.PEM_cert_to_DER_cert(f.read().split("-----END PRIVATE KEY-----\n")[1]))
+        self.key = public_key(pem)
         self.sock = connect(host, int(port), pem)
         self.their_key = key_of(self.sock.getpeercert(binary_form=True))
         self.id = self.their_id = 0

@@ -1,6 +1,8 @@
 """docs/PROTOCOL.md is enough to be a member: a node in Python that follows it, in a ring with a daemon."""
+import hashlib
 import shutil
 import ssl
+import struct
 import time
 
 import python_peer
@@ -78,3 +80,42 @@ def test_a_member_in_python(net):
     p.leave()
     wait_for("the daemon to be alone again", lambda: n.status()["range"] == {"from": n.id, "to": n.id})
     wait_for("LEAVE_ACK", lambda: p.left)
+
+
+def forged_cast(net, me, origin, key, sign_with, text, sequence):
+    """A CAST frame of `origin` for the daemon alone, as a member passes one on."""
+    content = struct.pack("<I", len(text)) + text
+    kind = 4  # ALL
+    statement = (b"p2ps cast 1\0" + bytes.fromhex(me.network["network_id"]) + struct.pack("<QQQ", origin, 77, sequence)
+                 + struct.pack("<BBBBIII", 0, kind, 1, 0, 1, 0, 0) + hashlib.sha256(content).digest() + b"a")
+    ext = b"\x02\x08" + struct.pack("<Q", me.their_id)
+    if sign_with:
+        ext += b"\x03\x60" + python_peer.sign(sign_with, statement, net.dir) + key
+    body = struct.pack("<BBBBIHHIIQ", 4, 0, 1, kind, 1, 5000, 0, sequence, 0, me.their_id) + b"a" + content
+    rest = struct.pack("<H", len(ext)) + ext + body
+    return struct.pack("<BBBBIQQQQ", python_peer.CAST, 0, 1, 60, len(rest), origin, me.their_id, 77, sequence) + rest
+
+
+def test_signatures_of_casts(net):
+    if not shutil.which("openssl"):
+        return
+    n = net.node()
+    n.create("--signed-casts")
+    p = peer(net, n)
+    p.hello()
+    pem = python_peer.device(net.dir, "origin.pem")
+    key = python_peer.public_key(pem)
+    origin = python_peer.p2ps.derive_id(bytes.fromhex(p.network["network_id"]), key, p.network["bits"])
+    p.sock.sendall(forged_cast(net, p, origin, key, pem, b"signed in Python", 1))
+    m = n.messages(count=1)[0]
+    check((m["data"] if "data" in m else m, m["src"]) == ("signed in Python", str(origin)), f"message: {m}")
+    p.sock.sendall(forged_cast(net, p, origin, key, pem, b"signed in Python", 1))  # once more
+    wait_for("the duplicate to be counted", lambda: n.run("stats").json["drop_duplicate"] == 1)
+    mine = f"{net.dir}/device.pem"
+    for k, bad in enumerate((forged_cast(net, p, origin, key, None, b"unsigned", 2),
+                             forged_cast(net, p, origin, p.key, mine, b"of another key", 3),
+                             forged_cast(net, p, origin, key, mine, b"by another key", 4))):
+        p.sock.sendall(bad)
+        wait_for("what is forged to be counted", lambda k=k: n.run("stats").json["drop_unsigned"] == k + 1)
+    wait_for("the liar to be cut off", lambda: n.run("stats").json["cast_cut"] == 1)
+    check(len(n.messages()) == 1, "something forged arrived")
