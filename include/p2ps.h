@@ -160,6 +160,7 @@ P2PS_API void p2ps_config_free(p2ps_config **config);
  *	                    "0": any free port on every address
  *	advertise           what others shall dial, "host:port", several separated by blanks. Default: what it listens on
  *	relay               yes (default) or no: carry links between members that cannot dial each other, within limits
+ *	portmap             yes (default) or no: ask the router to forward the port when others cannot dial the node
  *   joining
  *	join.timeout_ms     default 30000
  *   limits

@@ -470,8 +470,8 @@ static void up_frame(struct com *c, struct link *l, struct slice whole)
 	case FRAME_PATHS: paths_frame(c, l, &f); break;
 	case FRAME_REACH:
 	case FRAME_RELAY:
-		if (l->kind == LINK_RELAY || l->class != LINK_CONTROL)
-			c->counters.unknown_type++; /* not through others */
+		if (l->class != LINK_CONTROL || (l->kind == LINK_RELAY && f.type == FRAME_RELAY))
+			c->counters.unknown_type++; /* one is between, no more */
 		else if (f.type == FRAME_REACH)
 			reach_frame(c, l, &f);
 		else

@@ -410,6 +410,10 @@ void reach_frame(struct com *c, struct link *l, const struct frame *f)
 		c->counters.malformed++;
 		return;
 	}
+	if (l->kind == LINK_RELAY && q.kind != REACH_MOVED) {
+		c->counters.unknown_type++;
+		return;
+	}
 	bool asks = q.kind == REACH_PROBE || q.kind == REACH_CALL || q.kind == REACH_CALLED || q.kind == REACH_MOVED;
 	if (asks && !mate_allows(c, m)) {
 		c->counters.relays_refused++;

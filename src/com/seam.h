@@ -91,6 +91,7 @@ enum event_type {
 	EVENT_REQUEST,
 	EVENT_IO_DONE,
 	EVENT_CONSUMED,
+	EVENT_MAPPED,    /* a router forwards an address to this node, or no more */
 	EVENT_STOP,      /* graceful: hand the range over, then ACTION_STOPPED */
 };
 
@@ -128,6 +129,7 @@ struct event {
 			uint32_t pair_count;
 			uint64_t at;                /* APPEND: number of the (first) record; READ: the next record to ask for */
 		} io;
+		struct { const char *point; } mapped; /* "ip:port", borrowed; NULL: none */
 		struct { uint32_t messages; uint64_t bytes; } consumed; /* the program took these out of its message stream */
 	};
 };

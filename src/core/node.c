@@ -428,6 +428,9 @@ static void node_dispatch(struct node *n, const struct event *ev)
 	case EVENT_CONSUMED:
 		node_consumed(n, ev->consumed.messages, ev->consumed.bytes);
 		break;
+	case EVENT_MAPPED:
+		com_set_mapped(n->com, ev->mapped.point);
+		break;
 	case EVENT_STOP:
 		life_stop(n, false);
 		break;

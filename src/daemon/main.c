@@ -133,6 +133,7 @@ static int configure(struct host_config *cfg, struct order *o, struct daemon *d,
 		return sealed;
 	cfg->passphrase = o->passphrase[0] ? o->passphrase : NULL;
 	cfg->relay = value_text(a, "relay", NULL);
+	cfg->portmap = value_text(a, "portmap", NULL);
 	cfg->join = joined_texts(&o->arena, value_get(a, "access_point"));
 	for (const struct value *v = limits && limits->type == VALUE_LIST ? limits->list.first : NULL; v; v = v->next) {
 		int id, err = limit_parse((const char *)v->bytes.p, &id, &value, error, OP_JSON_ERROR);

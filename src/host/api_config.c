@@ -26,7 +26,7 @@ enum option_type { TEXT, YES_NO, NUMBER, IDS };
 
 enum option {
 	OPT_NETWORK, OPT_OPEN, OPT_IDS, OPT_BITS, OPT_MAX_NODES, OPT_FAULTS, OPT_TABLE, OPT_DIR, OPT_ID, OPT_ZONE, OPT_LISTEN,
-	OPT_ADVERTISE, OPT_RELAY, OPT_JOIN_TIMEOUT, OPT_CACHE, OPT_SPIN, OPT_LEASE, OPT_PASSPHRASE, OPT_SIGNED_CASTS, OPT_LIMITS,
+	OPT_ADVERTISE, OPT_RELAY, OPT_PORTMAP, OPT_JOIN_TIMEOUT, OPT_CACHE, OPT_SPIN, OPT_LEASE, OPT_PASSPHRASE, OPT_SIGNED_CASTS, OPT_LIMITS,
 	OPTIONS = OPT_LIMITS + LIMITS,
 };
 
@@ -49,6 +49,7 @@ static const struct option_row {
 	[OPT_LISTEN] = {"listen", TEXT, 1, 1000, "0"},
 	[OPT_ADVERTISE] = {"advertise", TEXT, 1, 400, ""},
 	[OPT_RELAY] = {"relay", YES_NO, 0, 0, "yes"},
+	[OPT_PORTMAP] = {"portmap", YES_NO, 0, 0, "yes"},
 	[OPT_JOIN_TIMEOUT] = {"join.timeout_ms", NUMBER, 1, 86400000, "30000"},
 	[OPT_CACHE] = {"cache", YES_NO, 0, 0, "yes"},
 	[OPT_SPIN] = {"spin_us", NUMBER, 0, 1000000, "0"},
@@ -249,6 +250,7 @@ void api_config_fill(const p2ps_config *c, struct host_config *cfg)
 	cfg->listen = given(c, OPT_LISTEN);
 	cfg->advertise = given(c, OPT_ADVERTISE);
 	cfg->relay = given(c, OPT_RELAY) ? yes_no(given(c, OPT_RELAY)) == 1 ? "on" : "off" : NULL;
+	cfg->portmap = given(c, OPT_PORTMAP) ? yes_no(given(c, OPT_PORTMAP)) == 1 ? "on" : "off" : NULL;
 	cfg->join_timeout_us = num(c, OPT_JOIN_TIMEOUT) * 1000;
 	cfg->lease_us = num(c, OPT_LEASE) * 1000;
 	for (int i = 0; i < LIMITS; i++)

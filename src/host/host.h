@@ -58,6 +58,7 @@ struct host_config {
 	uint64_t id;              /* 0: given by the network */
 	const char *zone;
 	const char *listen;       /* "addr:port" or "port", several separated by blanks; default "0" = every address, any free port */
+	const char *portmap;      /* "on" or "off": ask the router for a forwarding when nobody can dial us; NULL likewise */
 	const char *relay;        /* "on" or "off": carry links between others; NULL: as the last time, else on */
 	const char *advertise;    /* access points to tell others; default: what we listen on */
 	const char *join;         /* HOST_JOIN: an invitation (p2ps1_...) or "host:port[#fingerprint]"; several separated by blanks */

@@ -16,7 +16,7 @@
 struct host_memory {
 	uint64_t id;
 	unsigned port;    /* of the first listener, as the system chose it */
-	char *zone, *listen, *advertise, *relay;
+	char *zone, *listen, *advertise, *relay, *portmap;
 	uint64_t limits[LIMITS]; /* 0: not set */
 };
 
@@ -62,6 +62,8 @@ struct host {
 	struct host_post consumed_post, stop_post, kill_post;
 	atomic_bool stop_posted, kill_posted, leave, ended;
 	/* the node's thread only */
+	bool may_map;
+	struct portmap *portmap;
 	struct map pending;
 	uint64_t last_tag, end_us;
 	struct network net;       /* under lock once have_net: document empty */

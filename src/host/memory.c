@@ -25,6 +25,7 @@ void memory_clear(struct host_memory *m)
 	free(m->listen);
 	free(m->advertise);
 	free(m->relay);
+	free(m->portmap);
 	*m = (struct host_memory){0};
 }
 
@@ -46,6 +47,8 @@ static int take_line(struct host_memory *m, char *line)
 		return memory_set(&m->advertise, value);
 	else if (strcmp(line, "relay") == 0)
 		return memory_set(&m->relay, value);
+	else if (strcmp(line, "portmap") == 0)
+		return memory_set(&m->portmap, value);
 	else if (strncmp(line, "limit.", 6) == 0) {
 		int id = limit_find(line + 6, strlen(line + 6));
 		uint64_t v = strtoull(value, NULL, 10);
@@ -88,6 +91,8 @@ int memory_save(struct dir *d, const struct host_memory *m)
 			fprintf(f, "limit.%s %" PRIu64 "\n", limit_rows[i].name, m->limits[i]);
 	if (m->relay && *m->relay)
 		fprintf(f, "relay %s\n", m->relay);
+	if (m->portmap && *m->portmap)
+		fprintf(f, "portmap %s\n", m->portmap);
 	if (fclose(f) != 0) {
 		free(text);
 		return P2PS_ENOMEM;

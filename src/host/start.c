@@ -19,6 +19,7 @@
 #include "core/service.h"
 #include "core/table.h"
 #include "host/host_internal.h"
+#include "host/portmap.h"
 #include "host/root.h"
 #include "p2ps.h"
 
@@ -92,6 +93,7 @@ static bool save_membership(struct host *h, const struct network *net)
 	memory_set(&s->memory.listen, h->memory.listen);
 	memory_set(&s->memory.advertise, h->memory.advertise);
 	memory_set(&s->memory.relay, h->memory.relay);
+	memory_set(&s->memory.portmap, h->memory.portmap);
 	j->ctx = s;
 	j->call = save_run;
 	j->done = save_done;
@@ -146,8 +148,39 @@ void host_node_stopped(struct host *h, int err, const char *text)
 	sockets_close_all(h->links);
 }
 
+/* ---- the router ---- */
+struct mapped_post {
+	struct host_post post;
+	bool some;
+	char point[80];
+};
+
+static void mapped_run(struct host *h, struct host_post *p, bool stopped)
+{
+	struct mapped_post *m = (struct mapped_post *)p;
+	struct event ev = {.type = EVENT_MAPPED, .mapped = {m->some ? m->point : NULL}};
+	if (!stopped)
+		loop_step(&h->loop, &ev);
+	free(m);
+}
+
+static void mapped_told(void *ctx, const char *point)
+{
+	struct mapped_post *m = calloc(1, sizeof *m);
+	if (!m)
+		return;
+	m->post.run = mapped_run;
+	m->some = point != NULL;
+	snprintf(m->point, sizeof m->point, "%s", point ? point : "");
+	host_post(ctx, &m->post);
+}
+
 void host_housekeeping(struct host *h)
 {
+	if (h->may_map && node_reachable(h->node) == COM_REACHABLE_NO) {
+		h->may_map = false;
+		h->portmap = portmap_start(h->port, mapped_told, h);
+	}
 	if (!h->node_stopped || h->loop.stopping)
 		return;
 	if (sockets_alive(h->links) && loop_boot_us() < h->end_us)
@@ -239,6 +272,7 @@ static void *host_thread(void *arg)
 	loop_step(&h->loop, &ev);
 	loop_run(&h->loop);
 	host_posts_end(h);
+	portmap_stop(&h->portmap);
 	door_end(h->door); /* finishes what was asked for */
 	host_posts_end(h);
 	if (h->dir)
@@ -583,6 +617,11 @@ static int make_node(struct start *s)
 		return fail(s, P2PS_EINVAL, "zone: at most 63 bytes of text");
 	if (cfg->relay && strcmp(cfg->relay, "on") != 0 && strcmp(cfg->relay, "off") != 0)
 		return fail(s, P2PS_EINVAL, "relay: on or off");
+	if (cfg->portmap && strcmp(cfg->portmap, "on") != 0 && strcmp(cfg->portmap, "off") != 0)
+		return fail(s, P2PS_EINVAL, "portmap: on or off");
+	if (cfg->portmap && memory_set(&h->memory.portmap, cfg->portmap) != 0)
+		return P2PS_ENOMEM;
+	h->may_map = !h->memory.portmap || strcmp(h->memory.portmap, "off") != 0;
 	if (memory_set(&h->memory.zone, zone) != 0 || (cfg->relay && memory_set(&h->memory.relay, cfg->relay) != 0))
 		return P2PS_ENOMEM;
 	struct node_config nc = {

@@ -189,3 +189,129 @@ def test_both_sides_behind_nat(net):
         check(a.run("stats").json["relayed_bytes"] > 0, "the relay counted nothing")
     finally:
         with_net.__exit__(None, None, None)
+
+
+def test_the_relay_off_and_what_it_sees(net):
+    """Where nobody relays there is no way, and that is said; where somebody does it carries what it cannot read."""
+    with_net = internet(net)
+    if not with_net:
+        return
+    sniffer = None
+    try:
+        a, b, n, m = with_net.public(), with_net.public(), with_net.house(), with_net.house()
+        a._started(a.run("create", "--open", "--id", 10, "--relay", "off"))
+        point = a.access_point.split("#")[0]
+        port, fingerprint = point.rsplit(":", 1)[1], a.access_point.split("#")[1]
+        for x, ident in ((b, 30), (n, 20), (m, 40)):  # neither of the two is the other's neighbour
+            x._started(x.run("join", f"10.88.0.1:{port}#{fingerprint}", "--id", ident, "--relay", "off"))
+        net.wait_whole([a, b, n, m])
+        reachable(n, "no")
+        reachable(m, "no")
+        r = n.run("send", "--to", m.id, "no way", ok=False).json
+        check(r["outcomes"][0]["error"] == "EUNREACHABLE", f"without a relay: {r}")
+        check(not m.messages(), "it arrived all the same")
+        for x in (a, b):
+            x.stop()
+            x.up("--relay", "on")
+        net.wait_whole([a, b, n, m])
+        sniffer = subprocess.Popen(["ip", "netns", "exec", a.place, "python3", "-c", SNIFF, os.path.join(net.dir, "sniffed")])
+        marker = "no-relay-may-read-this-" * 40
+        wait_for("a relay to be found", lambda: n.run("send", "--to", m.id, marker, ok=False).code == 0)
+        for _ in range(50):
+            n.run("send", "--to", m.id, marker)
+        check(ways(n, m) == ("relayed", "relayed"), f"ways: {ways(n, m)}")
+        sniffer.terminate()
+        sniffer.wait()
+        relay = a if peer(n, m)["reach"]["via"] == a.id else b
+        check(relay.run("stats").json["relayed_bytes"] > 50 * len(marker), "the relay carried less than was sent")
+        check(remembers(m, marker), "the receiver does not remember the message: the search is no good")
+        check(not remembers(relay, marker), "the relay has the message in its memory")
+        with open(os.path.join(net.dir, "sniffed"), "rb") as f:
+            seen = f.read()
+        check(len(seen) > 1000 and b"no-relay-may-read" not in seen, "the message is on the wire in clear, or nothing was seen")
+    finally:
+        if sniffer and sniffer.poll() is None:
+            sniffer.kill()
+        with_net.__exit__(None, None, None)
+
+
+SNIFF = """
+import signal, socket, sys
+signal.signal(signal.SIGTERM, lambda *a: sys.exit(0))
+s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+with open(sys.argv[1], "wb", buffering=0) as f:
+    while True:
+        f.write(s.recv(65536))
+"""
+
+
+def remembers(node, text):
+    """Does the process have these bytes anywhere in its memory?"""
+    with open(f"/proc/{node.pid}/maps", encoding="utf-8") as maps, open(f"/proc/{node.pid}/mem", "rb", buffering=0) as mem:
+        for line in maps:
+            span, flags = line.split()[:2]
+            if not flags.startswith("rw"):
+                continue
+            low, high = (int(x, 16) for x in span.split("-"))
+            try:
+                mem.seek(low)
+                if text.encode() in mem.read(high - low):
+                    return True
+            except (OSError, OverflowError):
+                pass
+    return False
+
+
+def mapped_by(net, kind):
+    with_net = internet(net)
+    if not with_net:
+        return
+    router = None
+    try:
+        a, n, m = with_net.public(), with_net.house(), with_net.house()
+        here = os.path.dirname(os.path.abspath(__file__))
+        router = subprocess.Popen(["ip", "netns", "exec", n.router, "python3", os.path.join(here, "fake_router.py"), kind,
+                                   "192.168.1.1", "10.88.0.101"], stdout=subprocess.PIPE, text=True)
+        check(router.stdout.readline().strip() == "ready", "the router does not run")
+        start(net, a, n, m)
+        reachable(n, "mapped")
+        reachable(m, "no")
+        points = n.status()["access_points"]
+        check(len(points) == 1 and points[0].startswith("10.88.0.101:"), f"access points: {points}")
+        everything(net, [a, n, m])
+        send_both_ways(n, m, "through the router")
+        wait_for("the link through the relay to be replaced", lambda: "relayed" not in (ways(n, m) or ("relayed",)))
+        port = points[0].rsplit(":", 1)[1]
+        late = with_net.public()
+        late._started(late.run("join", f"10.88.0.101:{port}"))
+        net.wait_whole([a, n, m, late])
+        n.stop()
+        said = router.stdout.readline() + router.stdout.readline()
+        check(said.startswith("mapped ") and "unmapped" in said, f"the router: {said}")
+    finally:
+        if router:
+            router.kill()
+            router.wait()
+        with_net.__exit__(None, None, None)
+
+
+def test_mapped_by_nat_pmp(net):
+    mapped_by(net, "pmp")
+
+
+def test_mapped_by_upnp(net):
+    if subprocess.run(["pkg-config", "--exists", "miniupnpc"], check=False).returncode == 0:
+        mapped_by(net, "upnp")
+
+
+def test_no_mapping_when_told_not_to(net):
+    with_net = internet(net)
+    if not with_net:
+        return
+    try:
+        a, n = with_net.public(), with_net.house()
+        start(net, a, n, args=("--portmap", "off"))
+        reachable(n, "no")
+        everything(net, [a, n])
+    finally:
+        with_net.__exit__(None, None, None)
