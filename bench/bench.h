@@ -8,6 +8,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <sys/types.h>
 
 #ifdef __cplusplus
@@ -68,6 +69,15 @@ double bench_percentile_us(struct bench_samples *s, double percent);
 
 /* Prints {"bench":NAME,"value":V,"unit":UNIT[,p50_us,p99_us][,EXTRA]}; `s` and `extra` (raw JSON members) may be NULL. */
 void bench_report(const char *name, double value, const char *unit, struct bench_samples *s, const char *extra);
+
+/* P2PS_BENCH_PRIVATE=1: the same in a private network: members have certificates, what is passed on is signed. */
+#define BENCH_POINT 2048 /* bytes of an access point, or an invitation */
+#define BENCH_USES 200
+static inline int bench_private(void)
+{
+	const char *s = getenv("P2PS_BENCH_PRIVATE");
+	return s && *s == '1';
+}
 
 #ifdef __cplusplus
 }

@@ -77,7 +77,7 @@ int main(int argc, char **argv)
 	p2ps_config *cfg = nodes_config();
 	nodes_ok(p2ps_config_set(cfg, "network.signed_casts", bench_option(argc, argv, "--signed", "no")), "network.signed_casts");
 	p2ps_node *n = nodes_create(cfg);
-	snprintf(sh->s.point, sizeof sh->s.point, "%s", p2ps_access_point(n));
+	nodes_point(n, sh->s.point, sizeof sh->s.point);
 	for (int i = 1; i <= o.nodes; i++) {
 		sh->s.go = i;
 		nodes_until(&sh->s.ready, i);

@@ -18,7 +18,7 @@ struct daemons {
 	char home[64], command[4096];
 	int count;
 	pid_t pid[DAEMONS_MAX];
-	char point[DAEMONS_MAX][256];
+	char point[DAEMONS_MAX][BENCH_POINT];
 };
 static struct daemons daemons;
 
@@ -83,14 +83,29 @@ static inline void daemons_started(int i, const char *json)
 	daemons.pid[i] = atoi(pid);
 }
 
+/* In a private network others join daemon 0 with an invitation for all of them. */
+static inline void daemons_invite(void)
+{
+	char cmd[4400], json[BENCH_POINT + 512];
+	snprintf(cmd, sizeof cmd, "'%s' invite --uses %d --json --dir %s/0 2>&1", daemons.command, BENCH_USES, daemons.home);
+	FILE *f = popen(cmd, "re");
+	size_t n = f ? fread(json, 1, sizeof json - 1, f) : 0;
+	json[n] = '\0';
+	if (f)
+		pclose(f);
+	if (!daemons_field(json, "invitation", daemons.point[0], sizeof daemons.point[0]))
+		bench_die("no invitation: %s", json);
+}
+
 /* Starts daemon i (create, or join through daemon `via`); to be read with daemons_read. */
 static inline FILE *daemons_start(int i, int via)
 {
 	char cmd[40000];
 	if (via < 0)
-		snprintf(cmd, sizeof cmd, "'%s' create --open --listen 127.0.0.1:0 --json --dir %s/%d 2>&1", daemons.command, daemons.home, i);
+		snprintf(cmd, sizeof cmd, "'%s' create %s --listen 127.0.0.1:0 --json --dir %s/%d 2>&1", daemons.command,
+			 bench_private() ? "" : "--open", daemons.home, i);
 	else
-		snprintf(cmd, sizeof cmd, "'%s' join '%s' --listen 127.0.0.1:0 --json --dir %s/%d 2>&1", daemons.command, daemons.point[via],
+		snprintf(cmd, sizeof cmd, "'%s' join '%.2047s' --listen 127.0.0.1:0 --json --dir %s/%d 2>&1", daemons.command, daemons.point[via],
 			 daemons.home, i);
 	FILE *f = popen(cmd, "re");
 	if (!f)
@@ -106,6 +121,8 @@ static inline void daemons_read(int i, FILE *f)
 	json[n] = '\0';
 	pclose(f);
 	daemons_started(i, json);
+	if (i == 0 && bench_private())
+		daemons_invite();
 }
 
 /* Output of `p2ps VERB` at daemon i, to be freed. */

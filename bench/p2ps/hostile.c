@@ -219,7 +219,7 @@ int main(int argc, char **argv)
 	close(listener);
 	p2ps_config *c = nodes_config();
 	p2ps_node *n = nodes_create(c);
-	snprintf(sh->s.point, sizeof sh->s.point, "%s", p2ps_access_point(n));
+	nodes_point(n, sh->s.point, sizeof sh->s.point);
 	sh->s.go = 1;
 	nodes_until(&sh->s.ready, 1);
 	part(n, &sh->s, o.seconds / 4, base_ns);

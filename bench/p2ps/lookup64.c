@@ -82,7 +82,7 @@ int main(int argc, char **argv)
 	p2ps_config *c = nodes_config();
 	nodes_ok(p2ps_config_set(c, "cache", "no"), "cache");
 	p2ps_node *n = nodes_create(c);
-	snprintf(s->point, sizeof s->point, "%s", p2ps_access_point(n));
+	nodes_point(n, s->point, sizeof s->point);
 	for (int i = 1; i < o.nodes; i++) { /* one after another: the joins are not what is measured */
 		s->go = i;
 		nodes_until(&s->ready, i);

@@ -23,7 +23,7 @@ static inline p2ps_config *nodes_config(void)
 	p2ps_config *c = p2ps_config_new();
 	if (!c)
 		bench_die("no memory");
-	nodes_ok(p2ps_config_set(c, "network.open", "yes"), "network.open");
+	nodes_ok(p2ps_config_set(c, "network.open", bench_private() ? "no" : "yes"), "network.open");
 	nodes_ok(p2ps_config_set(c, "network.ids", "chosen"), "network.ids");
 	nodes_ok(p2ps_config_set(c, "listen", "127.0.0.1:0"), "listen");
 	return c;
@@ -35,6 +35,20 @@ static inline p2ps_node *nodes_create(p2ps_config *c)
 	nodes_ok(p2ps_create(c, &n), "create");
 	nodes_ok(p2ps_wait_joined(n, NODES_WAIT_MS), "create");
 	return n;
+}
+
+/* What others join with: the access point, or an invitation for all of them. */
+static inline void nodes_point(p2ps_node *n, char *out, size_t size)
+{
+	if (!bench_private()) {
+		snprintf(out, size, "%s", p2ps_access_point(n));
+		return;
+	}
+	p2ps_op *op;
+	nodes_ok(p2ps_invite(n, 0, BENCH_USES, 0, NULL, &op), "invite");
+	nodes_ok(p2ps_op_wait(op, NODES_WAIT_MS), "invite");
+	snprintf(out, size, "%s", p2ps_value_string(p2ps_value_get(p2ps_op_value(op), "invitation")));
+	p2ps_op_free(&op);
 }
 
 static inline p2ps_node *nodes_join(p2ps_config *c, const char *point)
@@ -74,7 +88,7 @@ static inline void nodes_wait_ring(p2ps_node *n, size_t count)
 struct nodes_shared {
 	volatile int ready, go, done;
 	volatile uint64_t received, end_ns, id;
-	char point[256];
+	char point[BENCH_POINT];
 };
 
 static inline void nodes_until(volatile int *flag, int value)

@@ -71,7 +71,7 @@ int main(int argc, char **argv)
 	}
 	p2ps_config *c = nodes_config();
 	p2ps_node *n = nodes_create(c);
-	snprintf(s->point, sizeof s->point, "%s", p2ps_access_point(n));
+	nodes_point(n, s->point, sizeof s->point);
 	s->go = 1;
 	nodes_until(&s->ready, 1);
 	part(n, s, size, o.seconds / 4);
