@@ -723,6 +723,8 @@ int com_dial_address(struct com *c, const char *address, const uint8_t *fingerpr
 	return 0;
 }
 
+bool com_closing(const struct peer *p) { return mate_of(p)->closing; }
+
 bool com_told_up(const struct peer *p) { return mate_of(p)->told_up; }
 
 struct peer *com_connect(struct com *c, const struct contact *who)

@@ -241,6 +241,7 @@ bool com_way_view(const struct com *c, const struct peer *p, struct com_way_view
 enum com_reachable com_reachable(const struct com *c);
 /* The address "host:port" at which a router forwards to this node; NULL: none (any more). */
 void com_set_mapped(struct com *c, const char *point);
+bool com_closing(const struct peer *p); /* its idle link is being closed; frames that come yet were sent before it knew */
 const char *com_check(const struct com *c); /* NULL, or a sentence about a broken invariant */
 uint32_t com_retry_ms(const struct com *c); /* within hooks.dialled and peer_down after P2PS_EBUSY; else 0 */
 void com_look(struct com *c); /* brings the limits' `now` up to date */

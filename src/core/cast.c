@@ -649,6 +649,9 @@ static void cast_take(struct node *n, struct peer *p, const struct frame *f, con
 	it->parent = p->c.id;
 	it->parent_incarnation = p->c.incarnation;
 	it->parent_token = h->token;
+	it->holds = com_closing(p);
+	if (it->holds)
+		com_hold(n->com, p, COM_DIRECT);
 	it->end = f->has_interval ? f->interval_end : cast_self(n);
 	it->back = h->back;
 	it->limit = h->limit;
@@ -716,8 +719,7 @@ void cast_peer_up(struct node *n, struct peer *p) { cast_part_up(n, p); }
 
 void cast_peer_down(struct node *n, struct peer *p, int err)
 {
-	(void)err;
-	cast_part_down(n, p);
+	cast_part_down(n, p, err);
 }
 
 void cast_room(struct node *n, struct peer *p) { cast_part_room(n, p); }

@@ -64,6 +64,7 @@ struct cast_part {
 	bool sent, held, answered, parked_listed;
 	bool dead;                     /* who comes after it is being found, or has been */
 	bool noted;
+	bool calm;                     /* PART_LOST: its idle link was closed in peace: it has the part, and will answer */
 	uint8_t tries;                 /* sent again over a new link */
 	uint64_t dial_us;              /* PART_DIALLING since */
 	bool checked;                  /* whether its range begins where the part before ends */
@@ -82,6 +83,7 @@ struct cast_item {
 	bool holes;                    /* that everybody was reached is not proven */
 	bool skip, local;              /* local: for this node alone */
 	bool has_fragment, prompt;
+	bool holds;                    /* the parent: it gave this while its idle link was being closed */
 	uint32_t fragment_offset, fragment_total;
 	uint32_t count;
 	struct slice entries;
@@ -246,7 +248,7 @@ struct cast_part *cast_part_new(struct node *n, struct cast_item *it, struct cas
 void cast_part_go(struct node *n, struct cast_part *pt, const struct contact *who); /* who NULL: look it up */
 void cast_part_settle(struct node *n, struct cast_part *pt);
 void cast_part_up(struct node *n, struct peer *p);
-void cast_part_down(struct node *n, struct peer *p);
+void cast_part_down(struct node *n, struct peer *p, int err);
 void cast_part_room(struct node *n, struct peer *p);
 void cast_part_lost(struct node *n); /* decides on those */
 void cast_part_find(struct node *n, struct cast_part *pt, uint64_t key);

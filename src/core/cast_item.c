@@ -208,8 +208,11 @@ static void item_finish(struct node *n, struct cast_item *it)
 		cast_item_done(n, it);
 	} else {
 		struct peer *p = com_find(n->com, it->parent);
-		if (p && p->state == PEER_UP && p->c.incarnation == it->parent_incarnation) /* tokens begin anew with it */
+		bool there = p && (p->state == PEER_UP || (it->holds && p->state == PEER_CONNECTING));
+		if (there && p->c.incarnation == it->parent_incarnation) /* tokens begin anew with it */
 			item_tell(n, p, it);
+		if (p && it->holds)
+			com_release(n->com, p, COM_DIRECT);
 	}
 	cast_item_free(n->cast, it);
 	if (n->cast->queue)
@@ -553,6 +556,12 @@ static void part_decide(struct node *n, struct cast_part *pt, struct peer *p)
 {
 	(void)p;
 	struct peer *to = com_find(n->com, pt->id);
+	bool calm = pt->calm;
+	pt->calm = false;
+	if (calm && to && (to = com_connect(n->com, &to->c)) && to->state != PEER_DOWN) {
+		pt->state = PART_SENT;
+		return;
+	}
 	if (!pt->sent || pt->tries >= CAST_TRIES_MAX || !to || pt->item->mode == CAST_LIST_KEYS) {
 		cast_part_dead(n, pt, P2PS_EUNREACHABLE);
 		return;
@@ -565,8 +574,16 @@ static void part_decide(struct node *n, struct cast_part *pt, struct peer *p)
 
 void cast_part_up(struct node *n, struct peer *p) { parts_of(n, p->c.id, 1u << PART_DIALLING, part_send, p); }
 
-void cast_part_down(struct node *n, struct peer *p)
+static void part_calm(struct node *n, struct cast_part *pt, struct peer *p)
 {
+	pt->calm = true;
+	part_down(n, pt, p);
+}
+
+void cast_part_down(struct node *n, struct peer *p, int err)
+{
+	if (!err)
+		parts_of(n, p->c.id, 1u << PART_SENT, part_calm, p);
 	parts_of(n, p->c.id, 1u << PART_DIALLING | 1u << PART_PARKED | 1u << PART_SENT, part_down, p);
 }
 

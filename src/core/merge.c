@@ -15,6 +15,8 @@
  * and yields to any that serves. */
 #include "core/merge.h"
 
+#include <string.h>
+
 #include "com/contact.h"
 #include "com/proto.h"
 #include "core/life.h"
@@ -389,9 +391,23 @@ static void merge_somebody_else(struct node *n, struct merge_lost *l)
 		com_dial_address(n->com, address, NULL, MERGE_TICKET);
 }
 
+static bool merge_same_point(const char *a, const char *b)
+{
+	const char *pa, *pb;
+	size_t la = contact_next(&a, &pa), lb = contact_next(&b, &pb);
+	return la && la == lb && !memcmp(pa, pb, la);
+}
+
+/* Who lived there under another identity does so no more. */
 void merge_dialled(struct node *n, struct peer *p)
 {
-	struct merge_lost *l = p && !p->joining ? merge_add(n, &p->c) : NULL;
+	struct merge *g = n->merge;
+	if (!p || p->joining)
+		return;
+	for (uint32_t i = g->len; i-- > 0;)
+		if (g->v[i].c.id != p->c.id && g->v[i].c.id != g->with && merge_same_point(g->v[i].c.addrs, p->c.addrs))
+			merge_remove(n, i);
+	struct merge_lost *l = route_known_get(n, p->c.id) ? NULL : merge_add(n, &p->c);
 	if (l)
 		l->at = n->now_us;
 }

@@ -33,7 +33,7 @@ struct ring *ring_new(const struct ring_config *cfg)
 	r->lease_plus = r->lease + r->lease / 100;
 	r->over = r->lease / 2 + r->lease / 16;
 	r->over_plus = r->over + r->lease / 100;
-	r->due = UINT64_MAX;
+	r->due = r->left_top = UINT64_MAX;
 	return r;
 }
 
@@ -55,10 +55,13 @@ void ring_reset(struct ring *r)
 	r->lo = r->self ? r->self->id : 0;
 	r->left_serial = r->grant_end = r->left_over = r->others_end = r->gap_us = r->lease_end = r->orphan_us = r->no_lease_us = 0;
 	r->left_lost = r->left_gone = r->left_far = r->ack_due = r->log_due = r->leave_wanted = r->leased = r->own_lease = r->lease_open = r->log_doubt = false;
+	r->dropped = 0;
 	r->acked = r->own_settled = r->list_known = 0;
 	r->passed_us = r->own_us = 0;
 	r->joined_from = 0;
 	r->left_life = (struct ring_life){0};
+	r->left_top = UINT64_MAX;
+	r->left_drawn = false;
 }
 
 void ring_free(struct ring *r)

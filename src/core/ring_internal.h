@@ -99,6 +99,8 @@ struct ring {
 	 * already (R-LOG-8), though we own no more than (lo, self] */
 	uint64_t lo;
 	const struct contact *left; /* NULL when alone or not known */
+	bool left_drawn;           /* we are in an epoch of our own for its sake: R-EPOCH */
+	uint64_t left_top;         /* its epoch's counter can be no higher, if it got it by way of us: R-EPOCH */
 	struct ring_life left_life; /* which membership of it, as far as the log does not say */
 	struct ring_record log[RING_RECORDS_MAX]; /* f of them; one more while a joiner has not confirmed */
 	uint64_t settled[RING_RECORDS_MAX]; /* the version of log[i] that is where it has to be */
@@ -134,6 +136,7 @@ struct ring {
 	uint64_t log_next_us;
 	bool log_due;
 	bool own_lease;            /* we gave it to ourselves, in an epoch of our own */
+	uint64_t dropped, dropped_to; /* version of our record that takes an extension back, not settled yet, and how far that went: R-CRASH-9; 0: none */
 	bool lease_open;           /* from one whose extension up to us is not carried out yet: R-LEASE-8 */
 	bool log_doubt;            /* and we had none before: another may have taken logs for us meanwhile */
 	uint64_t own_us;           /* when we first did, since somebody gave us one; 0: not */
@@ -159,6 +162,7 @@ struct ring {
 	const struct contact *join_others[4]; /* other members to join through, known from an earlier life */
 	unsigned join_misses;      /* in a row: join_via is gone or no member */
 	uint64_t join_deadline, join_next_us, join_seq, join_sent[RING_SENT_MAX], joined_from;
+	struct ring_life joined_life; /* of joined_from, when it let us in */
 	unsigned join_hints;
 	bool join_heard;
 
@@ -264,6 +268,7 @@ enum ring_why ring_left_check(struct ring *r, const struct contact *from, uint64
 /* ---- ring_lease.c ---- */
 void ring_succ_changed(struct ring *r); /* R-LOG-5: succ[0] is another, or reached another way */
 void ring_lease_now(struct ring *r);
+void ring_left_apart(struct ring *r, const struct ring_message *m);
 void ring_lease_progress(struct ring *r);
 void ring_on_lease(struct ring *r, const struct contact *from, const struct ring_message *m);
 void ring_on_lease_ack(struct ring *r, const struct contact *from, const struct ring_message *m);

@@ -145,7 +145,10 @@ void ring_on_grant(struct ring *r, const struct contact *from, const struct ring
 	r->state = RING_IN;
 	r->lo = m->lo;
 	r->epoch = m->epoch;
+	r->left_top = UINT64_MAX;
+	r->left_drawn = false;
 	r->joined_from = from->id;
+	r->joined_life = (struct ring_life){from->incarnation, m->life};
 	r->lease_end = sent + us;
 	r->grant_end = r->left_over = r->now + r->lease_plus;
 	ring_log_changed(r, true);
@@ -164,7 +167,10 @@ void ring_on_status(struct ring *r, const struct contact *from, const struct rin
 	struct ring_record out[RING_RECORDS_MAX];
 	struct ring_message a = {.kind = RING_STATUS_ACK, .id = m->id, .nonce = m->nonce, .records = out};
 	bool mine = m->nonce == r->life;
-	a.yes = mine && (r->state == RING_IN || r->state == RING_LEAVING) && r->joined_from == m->id;
+	/* By that grant, not by one of another membership of the same node for the same request. */
+	struct ring_life d = {m->lo, m->version};
+	bool in = r->state == RING_IN || r->state == RING_LEAVING;
+	a.yes = mine && in && r->joined_from == m->id && !ring_life_cmp(d, r->joined_life);
 	if (a.yes)
 		a.record_n = ring_log_export(r, out);
 	if (mine && r->state == RING_JOINING) { /* this grant is not taken any more */
@@ -459,6 +465,8 @@ void ring_grant(struct ring *r)
 	r->left_lost = r->left_gone = r->left_far = r->ack_due = false;
 	r->lo = c->who->id;
 	ring_put(r, &r->left, c->who);
+	r->left_top = UINT64_MAX;
+	r->left_drawn = false;
 	r->grant_end = r->left_over = r->now + r->lease_plus;
 	r->gap_us = 0;
 	c->granted = true;

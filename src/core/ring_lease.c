@@ -153,12 +153,20 @@ static void note_asker(struct ring *r, const struct contact *from)
 			r->asker_us = r->now;
 }
 
-/* R-EPOCH: our bound was moved to this neighbour by force, or by a log that may be old (R-LEASE-8). Perhaps somebody else
- * has taken it over long ago; so it gets a lease only in an epoch that it follows into, and draws anew there. */
-static void left_apart(struct ring *r, const struct ring_message *m)
+/* R-EPOCH: our bound was moved to this neighbour by force, or by a log that may be old (R-LEASE-8), or it is in a higher
+ * epoch than the one between was when that last logged with us: that one went on without us; or we were about to take it
+ * over, and our right neighbour does not know yet that we changed our mind (R-CRASH-9). Perhaps somebody else has taken
+ * this neighbour over, or will; so it gets a lease only in an epoch that it follows into, and draws anew there. */
+void ring_left_apart(struct ring *r, const struct ring_message *m)
 {
-	bool sure = ring_left_life(r).life && !(r->change.kind == RING_INTENT_EXTEND && r->change.doubt);
-	if (sure || m->epoch.counter < r->epoch.counter)
+	bool dropped = r->dropped && ids_in_oo(ring_left_id(r), r->dropped_to, ring_self(r), r->cfg.mask);
+	bool known = ring_left_life(r).life && m->epoch.counter <= r->left_top;
+	bool sure = known && !dropped && !(r->change.kind == RING_INTENT_EXTEND && r->change.doubt);
+	r->left_top = UINT64_MAX;
+	if (sure || r->left_drawn)
+		return;
+	r->left_drawn = true; /* once: it follows as soon as it hears of it */
+	if (m->epoch.counter < r->epoch.counter)
 		return;
 	r->epoch = ring_epoch_new(r);
 	ring_log_changed(r, true);
@@ -174,7 +182,7 @@ void ring_on_lease(struct ring *r, const struct contact *from, const struct ring
 	if (!why) {
 		r->left_lost = r->left_mute = false;
 		r->gap_us = 0;
-		left_apart(r, m);
+		ring_left_apart(r, m);
 		if (ring_serving(r)) {
 			ring_join_confirmed(r);
 			if (m->record_n)
@@ -396,7 +404,8 @@ static void round_closed(struct ring *r, const struct contact *from, bool jumped
 	r->lease_end = r->round_sent + r->lease;
 	r->own_lease = r->lease_open = false;
 	r->own_us = 0;
-	if (jumped) {
+	if (jumped || r->dropped) {
+		r->dropped = 0;
 		r->epoch = ring_epoch_new(r);
 		r->told.forced = true;
 		ring_log_changed(r, true);

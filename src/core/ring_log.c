@@ -174,6 +174,7 @@ void ring_on_log(struct ring *r, const struct contact *from, const struct ring_m
 		ring_refuse(r, from, m, why, hint, retry);
 		return;
 	}
+	ring_left_apart(r, m);
 	ring_join_confirmed(r);
 	ring_log_take(r, m);
 }
@@ -209,6 +210,8 @@ void ring_log_settle(struct ring *r, const struct ring_message *m)
 		const struct ring_settled *s = &m->settled[i];
 		if (s->id == ring_self(r) && s->version <= r->version && s->version > r->own_settled)
 			r->own_settled = s->version;
+		if (r->own_settled >= r->dropped)
+			r->dropped = 0;
 		for (unsigned k = 0; k < r->log_n; k++)
 			if (r->log[k].who->id == s->id && s->version > r->settled[k] && s->version <= r->log[k].version) {
 				r->settled[k] = s->version;

@@ -54,6 +54,8 @@ void ring_extend(struct ring *r, enum ring_cause cause, uint64_t bound, const st
 	memcpy(r->log, new, new_n * sizeof *new);
 	r->log_n = new_n;
 	r->left_life = left_life;
+	r->left_drawn = false;
+	r->left_top = gone_n ? gone[gone_n - 1].epoch.counter : UINT64_MAX;
 	uint64_t had = r->left ? r->left->id : r->lo, had_life = gone_n ? gone[gone_n - 1].life : 0;
 	ring_drop(r, r->left);
 	r->left = next;
@@ -89,7 +91,10 @@ void ring_change_clear(struct ring *r)
 /* R-CRASH-7: that a neighbour is gone is decided by one who serves all the time until the range is taken. When our
  * lease runs out, somebody else may have given that neighbour one. So the change is dropped, and when we serve again the
  * neighbour gets the time that such a lease can last. But when the node at the new bound has logged with us already, the
- * one between would come back with an old log of it: then there is no way back, and only the taking waits. */
+ * one between would come back with an old log of it: then there is no way back, and only the taking waits.
+ *
+ * R-CRASH-9: our right neighbour may act on the extension as we logged it, over us and over the one between. Until it is
+ * known there that we took it back that one gets leases in a new epoch only (ring_left_apart). */
 static void extend_abort(struct ring *r)
 {
 	struct ring_change *c = &r->change;
@@ -105,6 +110,9 @@ static void extend_abort(struct ring *r)
 	memcpy(r->log, new, keep * sizeof *new);
 	r->log_n = keep;
 	r->left_life = (struct ring_life){0};
+	r->left_top = UINT64_MAX;
+	r->left_drawn = false;
+	r->dropped_to = c->bound;
 	ring_change_clear(r);
 	ring_put(r, &r->left, keep ? r->log[0].who : NULL);
 	memset(r->settled, 0, sizeof r->settled);
@@ -113,6 +121,7 @@ static void extend_abort(struct ring *r)
 	r->grant_end = r->left_over = r->now; /* that one's lease has long run out */
 	ring_preds_set(r, NULL, 0);
 	ring_log_changed(r, true);
+	r->dropped = r->version;
 }
 
 void ring_lease_lapsed(struct ring *r)
@@ -159,6 +168,7 @@ void ring_take(struct ring *r)
 			ring_succ_remove(r, r->succ[0]->id);
 		ring_clear(r, &r->via);
 		r->lease_open = r->log_doubt = false;
+		r->dropped = 0;
 		if (forced) /* what we were is over: nobody from there takes us for its neighbour, or grants us a lease */
 			r->life = ring_life_next(r);
 	}
@@ -235,7 +245,8 @@ static void ask_progress(struct ring *r)
 		return;
 	}
 	if (r->now >= a->next_us) {
-		struct ring_message m = {.kind = RING_STATUS, .id = ring_left_id(r), .nonce = a->nonce};
+		struct ring_life d = ring_left_life(r);
+		struct ring_message m = {.kind = RING_STATUS, .id = ring_left_id(r), .nonce = a->nonce, .version = d.life, .lo = d.incarnation};
 		a->next_us = r->now + r->lease / 8;
 		ring_send(r, a->who, &m);
 	}
@@ -406,7 +417,11 @@ void ring_leave_progress(struct ring *r)
 	}
 	if (!leaving)
 		return;
-	if (r->succ_n && r->now >= r->leave_next_us) {
+	if (!r->succ_n) { /* nobody to ask, unless somebody speaks up in time */
+		ring_wake(r, r->leave_deadline - r->lease * 3 / 2);
+		return;
+	}
+	if (r->now >= r->leave_next_us) {
 		struct ring_record out[RING_RECORDS_MAX];
 		struct ring_message m = {.kind = RING_LEAVE, .serial = r->serial, .records = out, .pred = r->pred,
 			.pred_n = r->pred_n};
@@ -530,6 +545,7 @@ void ring_trouble_progress(struct ring *r)
 		r->epoch = ring_epoch_new(r);
 		r->lease_end = r->now + r->lease;
 		r->own_us = r->now;
+		r->dropped = 0;
 		r->own_lease = r->leased = r->told.forced = true;
 		ring_log_changed(r, true);
 	} else if (r->now >= give_up && r->speaker) {

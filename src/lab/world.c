@@ -586,8 +586,10 @@ bool world_start(struct world *w, unsigned i, const struct world_start *s)
 	n->boot++;
 	bool was_silent = n->host_silent;
 	n->host_silent = false;
-	if (was_silent) /* the machine was off: its boot clock begins anew */
+	if (was_silent) { /* the machine was off: its boot clock begins anew, and it answers, whether the process starts or not */
 		n->clock_base -= clock_at(n, w->now) - WORLD_SECOND - rng_below(&n->faults, 60 * WORLD_SECOND);
+		links_machine_back(w, n);
+	}
 	args_fill(w, n, s);
 	n->machine = w->cfg.machine->make(&n->args->cfg);
 	if (!n->machine) {
@@ -600,8 +602,6 @@ bool world_start(struct world *w, unsigned i, const struct world_start *s)
 		return false;
 	}
 	n->state = PROC_UP;
-	if (was_silent)
-		links_machine_back(w, n);
 	world_trace(w, i, "process %u starts, id %016" PRIx64, n->boot, s->id);
 	struct event ev = {.type = EVENT_START};
 	world_step(w, n, &ev);

@@ -37,7 +37,8 @@ static void ring_membership(json_t *v, const struct contact *a, const struct con
 				       .pred = pred, .pred_n = 1});
 	add_ring(v, "LEAVE", (struct ring_message){.kind = RING_LEAVE, .records = log, .record_n = 2, .pred = pred, .pred_n = 1});
 	add_ring(v, "LEAVE_ACK", (struct ring_message){.kind = RING_LEAVE_ACK});
-	add_ring(v, "STATUS", (struct ring_message){.kind = RING_STATUS, .id = b->id, .nonce = 123456789});
+	add_ring(v, "STATUS", (struct ring_message){.kind = RING_STATUS, .id = b->id, .nonce = 123456789, .version = 77,
+						    .lo = b->incarnation});
 	add_ring(v, "STATUS_ACK, out", (struct ring_message){.kind = RING_STATUS_ACK, .id = b->id, .nonce = 123456789});
 	add_ring(v, "STATUS_ACK, in", (struct ring_message){.kind = RING_STATUS_ACK, .id = b->id, .nonce = 123456789, .yes = true,
 							    .records = log, .record_n = 2});
