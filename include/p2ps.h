@@ -457,12 +457,14 @@ P2PS_API void p2ps_message_free(p2ps_message **message);
 /* ---------------------------------------------------------------------------------------------------------------
  * Events: what happens to the node, its neighbours and its operations
  *
- *	connected, alone, newpred, newsucc, joined, left, down, suspected, restored, range, range_forced, stopped
+ *	connected, alone, newpred, newsucc, joined, left, down, suspected, restored, range, range_forced, revoked,
+ *	invitation_overused, stopped
  *		p2ps_event_value has the members that `p2ps events` shows. connected: this node is a member; alone: it is the
  *		only one; newpred, newsucc: another neighbour on that side (members id and old, null: nobody); joined, left, down:
  *		a neighbour came, went, died; suspected, restored: its link is gone, or there again; range, range_forced: what this
- *		node is responsible for (from, to], in peace or taken over from a crashed neighbour; stopped: this node, members
- *		error and text
+ *		node is responsible for (from, to], in peace or taken over from a crashed neighbour; revoked: a membership
+ *		(members id, why); invitation_overused: more came in with it than it allowed, in parts of the network that did
+ *		not know of each other; stopped: this node, members error and text
  *	done    an operation ended: p2ps_event_op is its number, p2ps_event_error its result. Only for operations whose handle
  *		the caller asked for
  *	log     the library has something to say: members level and text

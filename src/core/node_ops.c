@@ -248,7 +248,7 @@ const struct op node_ops[] = {
 	 "p2ps ping 1", node_run_ping},
 	{"node", "events", OP_REPEATABLE | OP_STREAM | OP_HOST, events_args,
 	 "seq, time, event, and: connected{id, network, via}, alone{id}, newpred and newsucc{id, old}, joined, left, down, suspected and "
-	 "restored{id}, range and range_forced{from, to, serving, epoch}; an id is null when it is nobody's",
+	 "restored{id}, range and range_forced{from, to, serving, epoch}, revoked{id, why}, invitation_overused{invitation, uses, id}; an id is null when it is nobody's",
 	 "ENOT_RUNNING,ETIMEOUT", "read", "0.1",
 	 "Show what happened to the node and its neighbours.",
 	 "p2ps events --since 0 --timeout 0", NULL},

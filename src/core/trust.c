@@ -530,6 +530,20 @@ static void look_at_self(struct node *n)
 	life_revoked(n, why[0] ? arena_printf(n->out->arena, "the membership of this node was revoked: %s", why) : judged);
 }
 
+static void tell_revoked(struct node *n, struct slice entry)
+{
+	struct arena *a = n->out->arena;
+	struct member_cert c;
+	struct member_revocation r;
+	bool is_cert;
+	if (member_entry_read(&c, &r, &is_cert, &n->net, n->crypto, entry) || is_cert || !roll_revoked(com_roll(n->com), r.key))
+		return;
+	struct value *v = value_record(a);
+	value_add_id(a, v, "id", r.id);
+	value_add_text(a, v, "why", r.why);
+	node_emit(n, "revoked", v);
+}
+
 void trust_roll_grew(struct node *n, const struct slice *news, size_t count, const struct peer *from)
 {
 	struct peer *p;
@@ -538,6 +552,8 @@ void trust_roll_grew(struct node *n, const struct slice *news, size_t count, con
 	for (uint32_t i = 0; com_next_peer(n->com, &i, &p);)
 		if (p != from && p->state == PEER_UP)
 			send_entries(n, p, news, count);
+	for (size_t i = 0; i < count; i++)
+		tell_revoked(n, news[i]);
 	com_recheck(n->com);
 	look_at_self(n);
 	trust_keep(n);

@@ -13,14 +13,16 @@
 #include "p2ps.h"
 
 #define NODES 6
+#define ALL 8 /* two who come later */
 #define DAY_MS INT64_C(86400000)
 
 static struct world *w;
 static struct pool pool;
 static struct network net;
 static struct lab_private secrets;
-static int stopped[NODES];
+static int stopped[ALL];
 static int replied;
+static unsigned overused;
 
 static void on_stopped(void *ctx, unsigned node, int err, const char *text)
 {
@@ -34,6 +36,14 @@ static void on_reply(void *ctx, unsigned node, const struct action *a)
 	(void)ctx;
 	(void)node;
 	replied = a->reply.err;
+}
+
+static void on_emit(void *ctx, unsigned node, const char *name, const struct value *record)
+{
+	(void)ctx;
+	(void)node;
+	(void)record;
+	overused += strcmp(name, "invitation_overused") == 0;
 }
 
 static void start(unsigned i)
@@ -61,8 +71,8 @@ static bool in(unsigned i) { return node(i) && ring_state(node_ring(node(i))) ==
 
 static void begin(uint64_t seed)
 {
-	struct world_hooks hooks = {.stopped = on_stopped, .reply = on_reply};
-	struct world_config cfg = {.nodes = NODES, .seed = seed, .machine = &world_machine_node, .delay_us = 2000, .jitter = UINT32_MAX,
+	struct world_hooks hooks = {.stopped = on_stopped, .reply = on_reply, .emit = on_emit};
+	struct world_config cfg = {.nodes = ALL, .seed = seed, .machine = &world_machine_node, .delay_us = 2000, .jitter = UINT32_MAX,
 				   .crypto = seed % 2 ? &crypto_real : &crypto_cheap};
 	pool_init(&pool, 0);
 	w = world_new(&cfg, &hooks);
@@ -226,11 +236,68 @@ static void test_revoked(void **state)
 	end();
 }
 
+static void part(bool apart)
+{
+	for (unsigned a = 0; a < ALL; a++)
+		for (unsigned b = 0; b < ALL; b++)
+			if (a % 2 != b % 2)
+				(apart ? world_block : world_unblock)(w, a, b);
+}
+
+/* One use, taken on both sides of a partition: both are in, and it is told when the sides meet. */
+static void test_overused(void **state)
+{
+	begin(7);
+	struct member_line once = secrets.plain;
+	once.inv.uses = 1;
+	once.statement_len = (uint16_t)member_invitation_sign(once.statement, &net, &crypto_real, &once.inv, world_node(w, 0)->secret);
+	part(true);
+	run_s(60);
+	overused = 0;
+	for (unsigned i = NODES; i < ALL; i++) {
+		unsigned to = i % 2;
+		struct world_start s = {.join = &to, .join_count = 1, .base = {.invitation = &once}};
+		assert_true(world_start(w, i, &s));
+	}
+	run_s(60);
+	for (unsigned i = 0; i < ALL; i++)
+		assert_true(in(i));
+	assert_int_equal(overused, 0);
+	part(false);
+	for (unsigned i = 0; i < 300 && !overused; i++)
+		run_s(1);
+	assert_true(overused > 0);
+	run_s(120);
+	for (unsigned i = 0; i < ALL; i++)
+		assert_true(in(i)); /* who came in stays */
+	end();
+}
+
+/* A used up invitation, with the use counted by one node and asked for at another. */
+static void test_used_up(void **state)
+{
+	begin(9);
+	struct member_line once = secrets.plain;
+	once.inv.uses = 1;
+	once.statement_len = (uint16_t)member_invitation_sign(once.statement, &net, &crypto_real, &once.inv, world_node(w, 0)->secret);
+	for (unsigned i = NODES; i < ALL; i++) {
+		unsigned to = i - NODES + 1; /* two issuers */
+		struct world_start s = {.join = &to, .join_count = 1, .base = {.invitation = &once}};
+		assert_true(world_start(w, i, &s));
+		if (i == NODES)
+			run_s(30);
+	}
+	run_s(30);
+	assert_true(in(6) && !in(7));
+	assert_int_equal(stopped[7], P2PS_EUSED_UP);
+	end();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_join), cmocka_unit_test(test_renewal), cmocka_unit_test(test_all_away), cmocka_unit_test(test_away),
-		cmocka_unit_test(test_revoked),
+		cmocka_unit_test(test_revoked), cmocka_unit_test(test_overused), cmocka_unit_test(test_used_up),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -135,6 +135,32 @@ def test_revocation(net):
     check(members(n)[gone.id]["state"] == "revoked", "after a restart")
 
 
+def test_revocation_reaches_all(net):
+    """12 daemons, or as many as P2PS_TEST_NODES says."""
+    count = int(os.environ.get("P2PS_TEST_NODES", "12"))
+    a = create(net)
+    line = invite(a, "--uses", count)
+    rest = [a] + [join(net, line)[0] for _ in range(count - 1)]
+    wait_for("the ring is whole", lambda: len(a.run("ring", ok=False).json) == count, 60)
+    gone = rest.pop(count // 2)
+    since = time.monotonic()
+    a.run("revoke", gone.id, "--why", "test")
+    end = since + 10
+    waiting, slowest = list(rest), 0
+    while waiting and time.monotonic() < end:
+        n = waiting[0]
+        if any(e["event"] == "revoked" and e["id"] == gone.id for e in n.run("events", "--since", 0, "--timeout", 0).lines):
+            slowest = time.monotonic() - since
+            waiting.pop(0)
+    check(not waiting, f"{len(waiting)} of {count} daemons have not heard of it in 10 s")
+    wait_for("its daemon has ended", lambda: not alive(gone.pid), 5)
+    times = []
+    for n in rest:
+        times += [e["time"] for e in n.run("events", "--since", 0, "--timeout", 0).lines if e["event"] == "revoked"]
+        check(gone.id not in [p["id"] for p in n.run("peers").json if p["state"] == "up"], "no link is left")
+    print(f"      {count} daemons: the last of them asked after {slowest:.1f} s; first to last {min(times)} .. {max(times)}")
+
+
 def test_revoking_an_issuer(net):
     a = create(net)
     passphrase = os.path.join(net.dir, "passphrase")
