@@ -378,7 +378,7 @@ void member_challenged(struct com *c, struct link *l, const struct frame *f)
 int member_given(struct com *c, const struct welcome *w, const char **text)
 {
 	struct member_cert m;
-	struct judge j = {c->cfg.crypto, &c->net, &c->self, c->self.key, c->roll, com_now_s(c)};
+	struct judge j = {c->cfg.crypto, &c->net, &c->self, c->self.key, c->roll, com_now_s(c), 0};
 	*text = "the certificate that was given is none";
 	if (!c->roll || (!c->line && !c->cert) || member_cert_read(&m, &c->net, c->cfg.crypto, w->given[0]))
 		return P2PS_EPROTO;

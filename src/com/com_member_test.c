@@ -261,6 +261,28 @@ static void test_join_wrong_clock(void **state)
 	done();
 }
 
+/* Nor a member from coming back; it believes the others then. */
+static void test_back_wrong_clock(void **state)
+{
+	private_open();
+	member_start(0, &w.net, true);
+	member_start(1, &w.net, true);
+	reach(1, 0);
+	while (choices(&w, -1)) {
+		bool other = false;
+		for (unsigned i = 0; i < w.conns; i++)
+			other |= w.conn[i].end[0].first != NULL; /* B's turn: it lives in 1970 */
+		w.wall_ms = other ? 1000 : T0 * 1000;
+		choices(&w, 0);
+	}
+	assert_true(joined(&w, 0, 1));
+	w.wall_ms = 1000;
+	step(&w, 1);
+	assert_true(com_clock_wrong(w.node[1].com));
+	assert_in_range(com_now_s(w.node[1].com), T0 - 5, T0 + 5);
+	done();
+}
+
 static void refused(struct member_line l, int err)
 {
 	member_start(0, &w.net, true);
@@ -386,7 +408,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_members), cmocka_unit_test(test_stranger), cmocka_unit_test(test_revoked), cmocka_unit_test(test_join),
-		cmocka_unit_test(test_join_wrong_clock), cmocka_unit_test(test_expired), cmocka_unit_test(test_foreign),
+		cmocka_unit_test(test_join_wrong_clock), cmocka_unit_test(test_back_wrong_clock), cmocka_unit_test(test_expired), cmocka_unit_test(test_foreign),
 		cmocka_unit_test(test_forged), cmocka_unit_test(test_used_up), cmocka_unit_test(test_impostor), cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_renewal),
 	};

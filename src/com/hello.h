@@ -83,6 +83,7 @@ struct judge {
 	const uint8_t *link_key;   /* proven */
 	struct roll *roll;         /* of a private network; learns the issuers in a chain that holds */
 	uint64_t now_s;
+	uint64_t least_s;          /* our clock was compared with nobody's yet: another one, not before this, may be right; 0: no */
 };
 struct verdict {
 	int err;          /* 0: accept */
@@ -90,6 +91,7 @@ struct verdict {
 	uint32_t wire;    /* the version to speak */
 	uint64_t id;      /* the peer's; 0 when it applies */
 	bool applies;     /* for a membership: with its invitation, or (renewal) with a certificate that has expired */
+	bool their_clock; /* it holds by the peer's clock, not by ours */
 	struct member_cert cert;
 };
 struct verdict hello_judge(const struct judge *j, const struct hello *h);

@@ -14,7 +14,8 @@
 
 struct judge judge_on(const struct com *c, const struct link *l)
 {
-	return (struct judge){c->cfg.crypto, c->have_net ? &c->net : NULL, &c->self, l->key, c->roll, com_now_s(c)};
+	return (struct judge){c->cfg.crypto, c->have_net ? &c->net : NULL, &c->self, l->key, c->roll, com_now_s(c),
+			      c->membership && !c->clocks ? c->membership->not_before : 0};
 }
 
 /* Ourselves as told to a peer: with unspecified addresses, which it knows how to read, unless others stand between. */
@@ -602,6 +603,8 @@ static void welcomed(struct com *c, struct link *l, const struct welcome *w, con
 	if (w->chain_len && c->roll) {
 		mate_certify(c, m, w->chain[0].p, w->chain[0].len);
 		member_clock(c, w->time_s);
+		if (v->their_clock)
+			member_clock(c, w->time_s); /* then theirs counts, until more is known */
 	}
 	mate_measure(m, c->now_us - l->since_us);
 	link_up(c, l, m);
