@@ -97,6 +97,33 @@ static bool finger_shared(const struct table *t, uint64_t who, uint32_t except)
 	return false;
 }
 
+static void finger_untry(struct node *n, struct finger *f)
+{
+	struct peer *p = f->trial ? com_find(n->com, f->trial) : NULL;
+	f->trial = 0;
+	if (p)
+		com_release(n->com, p, COM_FINGER);
+}
+
+/* A finger that works goes when the better one does, not when somebody says that there is one. True: it is being tried. */
+static bool finger_try(struct node *n, struct finger *f, const struct contact *who)
+{
+	const struct peer *old = f->who ? com_find(n->com, f->who) : NULL;
+	if (!old || old->state != PEER_UP)
+		return false;
+	struct peer *p = com_connect(n->com, who);
+	if (!p || p->state == PEER_UP)
+		return false;
+	if (f->trial != who->id) {
+		finger_untry(n, f);
+		com_hold(n->com, p, COM_FINGER);
+		f->trial = who->id;
+	}
+	f->state = FINGER_SET;
+	f->at = n->now_us + rng_jitter(&n->rng, ROUTE_REPAIR_US);
+	return true;
+}
+
 static void finger_drop(struct node *n, uint32_t i)
 {
 	struct table *t = n->table;
@@ -109,6 +136,7 @@ static void finger_drop(struct node *n, uint32_t i)
 	f->who = 0;
 	f->state = FINGER_EMPTY;
 	f->substitute = false;
+	finger_untry(n, f);
 }
 
 static void finger_later(struct node *n, struct finger *f)
@@ -175,6 +203,9 @@ static void finger_set(struct node *n, uint32_t i, const struct contact *who)
 		finger_without(n, f);
 		return;
 	}
+	if (f->who != who->id && finger_try(n, f, who))
+		return;
+	finger_untry(n, f);
 	if (f->who != who->id) {
 		struct peer *p = com_connect(n->com, who);
 		bool first = !finger_shared(t, who->id, i);
@@ -201,6 +232,7 @@ static void finger_self(struct node *n, uint32_t i)
 	struct finger *f = &n->table->v[i];
 	if (f->who)
 		finger_drop(n, i);
+	finger_untry(n, f);
 	f->state = FINGER_SET;
 	f->fails = 0;
 	f->at = UINT64_MAX;
@@ -477,6 +509,11 @@ void table_peer_up(struct node *n, struct peer *p)
 		route_known_add(n, p);
 		correction_simple(n, p, WIRE__CORRECTION_KIND__CORRECTION_USE);
 	}
+	for (uint32_t i = 0; i < n->table->len; i++)
+		if (n->table->v[i].trial == p->c.id) {
+			route_known_add(n, p);
+			finger_set(n, i, &p->c);
+		}
 }
 
 void table_peer_down(struct node *n, struct peer *p)
@@ -488,6 +525,9 @@ void table_peer_down(struct node *n, struct peer *p)
 		everybody_lost(n, p);
 		return;
 	}
+	for (uint32_t i = 0; i < t->len; i++)
+		if (t->v[i].trial == p->c.id)
+			finger_untry(n, &t->v[i]);
 	table_gone(n, p);
 }
 
@@ -497,6 +537,7 @@ void table_again(struct node *n)
 	for (uint32_t i = 0; i < t->len && !t->strategy->everybody; i++) {
 		if (t->v[i].who)
 			finger_drop(n, i);
+		finger_untry(n, &t->v[i]);
 		t->v[i].fails = 0;
 		t->v[i].state = FINGER_EMPTY;
 		t->v[i].at = n->now_us + rng_below(&n->rng, 2 * FINGER_FIRST_US);
@@ -818,6 +859,8 @@ const char *table_check(const struct node *n)
 			return "a finger points to its own node";
 		if (t->v[i].who && !com_find(n->com, t->v[i].who))
 			return "a finger points to a peer that is not held";
+		if (t->v[i].trial && (!com_find(n->com, t->v[i].trial) || t->v[i].trial == t->v[i].who))
+			return "a finger is tried that is not held, or is there already";
 	}
 	return NULL;
 }

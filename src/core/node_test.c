@@ -127,6 +127,40 @@ static void grow(void **state)
 	test_world_free(&W);
 }
 
+/* A finger that works is not given up for one of which somebody only says that it is better. */
+static void said_to_be_better(void **state)
+{
+	unsigned tried = 0;
+	(void)state;
+	test_world_init(&W, 14, "tango", 64);
+	test_world_grow(&W, 24, NULL);
+	test_world_run(&W, 20 * SECOND);
+	struct node *n = W.v[3].n;
+	uint64_t before[TABLE_POINTS_MAX];
+	for (uint32_t k = 0; k < n->table->len; k++) {
+		const struct finger *f = &n->table->v[k];
+		before[k] = f->who;
+		if (!f->who || ids_cw(f->point, f->who, n->mask) < 4)
+			continue;
+		static char addrs[] = "10.9.9.9:4000", zone[] = "";
+		struct contact ghost = {.id = (f->point + 1 + k) & n->mask, .incarnation = 1, .key = {(uint8_t)(k + 1)}, .addrs = addrs, .zone = zone};
+		test_world_enter(&W, 3);
+		table_learn(n, &ghost, (f->point - 1) & n->mask);
+		test_world_leave(&W, 3);
+		tried += f->trial == ghost.id;
+		assert_int_equal(f->who, before[k]);
+	}
+	assert_true(tried > 0);
+	test_world_run(&W, 30 * SECOND);
+	for (uint32_t k = 0; k < n->table->len; k++) {
+		assert_int_equal(n->table->v[k].who, before[k]);
+		assert_int_equal(n->table->v[k].trial, 0);
+	}
+	struct asked a = ask(&W, 100, LOOKUP_FRESH, 5);
+	assert_int_equal(a.right, 100);
+	test_world_free(&W);
+}
+
 /* All in one small public net: few of them become fingers, and look-ups are right all the same. */
 static void one_small_net(void **state)
 {
@@ -560,7 +594,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(one),       cmocka_unit_test(grow),          cmocka_unit_test(heap), cmocka_unit_test(heal),   cmocka_unit_test(everybody),
 		cmocka_unit_test(chord),     cmocka_unit_test(cache),         cmocka_unit_test(hop_limit),
-		cmocka_unit_test(come_back), cmocka_unit_test(last_one_back), cmocka_unit_test(partition_tango), cmocka_unit_test(one_small_net),
+		cmocka_unit_test(come_back), cmocka_unit_test(last_one_back), cmocka_unit_test(partition_tango), cmocka_unit_test(one_small_net), cmocka_unit_test(said_to_be_better),
 		cmocka_unit_test(partition_full), cmocka_unit_test(survivor), cmocka_unit_test(errors), cmocka_unit_test(quiet),
 		cmocka_unit_test(operations),
 	};

@@ -136,6 +136,7 @@ enum finger_state { FINGER_EMPTY, FINGER_LOOKING, FINGER_SET };
 struct finger {
 	uint64_t point;
 	uint64_t who; /* 0: none, or ourselves */
+	uint64_t trial; /* said to be the better one: takes its place once it is linked; 0: none */
 	uint64_t at;  /* when to look (again) */
 	uint8_t state, fails;
 	bool substitute; /* a neighbour of the right one, which has too many users */
