@@ -260,7 +260,7 @@ int dir_forget(struct dir *d, const char *word)
 
 void dir_discard(struct dir *d)
 {
-	static const char *const names[] = {"format", "lock", "device.key", "boot", "config", "peers", "left", "daemon.log", "control.sock"};
+	static const char *const names[] = {"format", "lock", "device.key", "boot", "config", "peers", "left", "runs", "runs.new", "daemon.log", "control.sock"};
 	if (!d->made) {
 		if (d->device_new)
 			dir_remove(d, "device.key");
