@@ -76,6 +76,7 @@ void com_free(struct com *c)
 	contact_clear(c->pool, &c->self);
 	pool_strfree(c->pool, c->advertised);
 	pool_strfree(c->pool, c->seen);
+	pool_strfree(c->pool, c->moved);
 	member_free(c);
 	network_clear(&c->net);
 	pool_free(c->pool, c, sizeof *c);
@@ -166,13 +167,39 @@ int com_set_network(struct com *c, const struct network *net)
 	return com_adopt(c, net);
 }
 
+static bool same_host(const char *a, const char *b)
+{
+	const char *x = strrchr(a, ':'), *y = strrchr(b, ':');
+	return x && y && x - a == y - b && !memcmp(a, b, (size_t)(x - a));
+}
+
+/* This machine may get another address while it runs. One peer that says so may lie or be behind something odd: several in
+ * a row that we dialled, and nobody in between who sees us where we were. */
+static bool has_moved(struct com *c, const char *observed, unsigned rank)
+{
+	if (!c->seen || rank != 3 || c->seen_rank != rank)
+		return false;
+	if (same_host(c->seen, observed)) {
+		c->moved_votes = 0;
+		return false;
+	}
+	if (!c->moved || !same_host(c->moved, observed)) {
+		pool_strfree(c->pool, c->moved);
+		c->moved = pool_strdup(c->pool, observed);
+		c->moved_votes = 0;
+	}
+	return ++c->moved_votes >= COM_MOVED;
+}
+
 void com_seen(struct com *c, const char *observed, bool outbound)
 {
 	unsigned reach = contact_reach(observed), rank = reach == 2 ? 2u + outbound : reach;
-	char *copy = rank > c->seen_rank ? pool_strdup(c->pool, observed) : NULL;
+	bool moved = has_moved(c, observed, rank);
+	char *copy = rank > c->seen_rank || moved ? pool_strdup(c->pool, observed) : NULL;
 	if (copy) {
 		pool_strfree(c->pool, c->seen);
 		c->seen = copy;
+		c->moved_votes = 0;
 		c->seen_rank = (uint8_t)rank;
 	}
 	if (com_self_update(c) && c->cfg.hooks.self_changed)

@@ -13,6 +13,7 @@
 #define COM_CLOSING_US 5000000u      /* the peer must close a link within this after we said that we are done */
 #define COM_BACKOFF_MIN_US 200000u
 #define COM_BACKOFF_MAX_US 8000000u
+#define COM_MOVED 3u                  /* so many in a row see this node elsewhere: it has moved */
 #define COM_STABLE_US 1000000u       /* a link that lived less counts as a failed dial */
 #define COM_REDIRECTS_MAX 3u
 #define LINK_THROUGH 0x40000000u     /* set in the numbers of links that no host knows */
@@ -209,6 +210,8 @@ struct com {
 	char *advertised;    /* as set */
 	char *seen;          /* where others see this node; NULL */
 	uint8_t seen_rank;
+	char *moved;         /* where several in a row saw it instead of late; NULL */
+	uint8_t moved_votes;
 	struct map links, mates;
 	struct link **links_v;
 	struct mate **mates_v;

@@ -417,6 +417,14 @@ static void test_observed_rank(void **state)
 	seen("10.0.0.67:1", false, "10.0.0.66:4000");
 	seen("10.0.0.68:1", true, "10.0.0.68:4000");
 	seen("10.0.0.69:1", true, "10.0.0.68:4000");
+	/* But a machine may get another address: three in a row that it dialled say so. */
+	seen("10.0.0.70:1", true, "10.0.0.68:4000");
+	seen("10.0.0.70:1", true, "10.0.0.68:4000");
+	seen("10.0.0.68:9", true, "10.0.0.68:4000");
+	seen("10.0.0.70:2", true, "10.0.0.68:4000");
+	seen("10.0.0.70:3", true, "10.0.0.68:4000");
+	seen("10.0.0.71:3", false, "10.0.0.68:4000");
+	seen("10.0.0.70:4", true, "10.0.0.70:4000");
 }
 
 /* Access points are tried in turn. */

@@ -26,6 +26,7 @@
 #define MERGE_FIRST_US 2000000u
 #define MERGE_LATER_US 5000000u
 #define MERGE_MAX_US 300000000u
+#define MERGE_DIAL_US 2500000u   /* one that cannot be reached must not keep us from the others */
 #define MERGE_TEST_US 16000000u  /* a test that has not ended is given up */
 #define MERGE_KNOWN_US 60000000u /* so long our own leader is taken for known: it is asked by everybody */
 #define MERGE_FRESH_US 500000u   /* but before two rings are told apart it must be no older than this */
@@ -38,6 +39,7 @@ struct merge_lost {
 	struct contact c;
 	uint64_t at;
 	uint8_t tries;
+	bool told; /* said to be in another ring: asked before the others */
 };
 struct merge_view { /* what a node says of its ring */
 	uint64_t id, from, leader, leader_size, size;
@@ -120,6 +122,12 @@ void merge_lost(struct node *n, const struct contact *who)
 {
 	if (n->merge)
 		merge_add(n, who);
+}
+
+void merge_moved(struct node *n)
+{
+	struct merge *g = n->merge;
+	g->move_at = g->sure_at = g->leader_at = 0; /* what we were about to do and knew was about another ring */
 }
 
 void merge_joined(struct node *n)
@@ -220,11 +228,23 @@ static void merge_yield(struct node *n, const struct contact *to)
 	}
 }
 
+/* The one that we would go to stands in our own ring by now: it came over, or we were taken along. */
+static bool merge_met(const struct node *n)
+{
+	uint64_t id = n->merge->move_to.id;
+	for (unsigned i = 0; i < ring_succ_count(n->ring); i++)
+		if (ring_succ(n->ring, i)->id == id)
+			return true;
+	return false;
+}
+
 static void merge_move(struct node *n)
 {
 	struct merge *g = n->merge;
 	g->move_at = 0;
 	merge_end(n);
+	if (ring_serves(n->ring, node_id(n)) && merge_met(n))
+		return;
 	outbox_log(n->out, LOG_INFO, "there is another ring of this network: joining it");
 	life_move(n, &g->move_to);
 }
@@ -355,6 +375,7 @@ static void merge_found(struct node *n, void *ctx, const struct lookup_result *r
 static void merge_up(struct node *n)
 {
 	struct merge *g = n->merge;
+	g->until = n->now_us + MERGE_TEST_US;
 	if (n->table->strategy->everybody || merge_shaky(n) || merge_deaf(n) || n->now_us - g->sure_at < 20 * MERGE_SURE_US) {
 		merge_go_on(n);
 		return;
@@ -373,7 +394,7 @@ static void merge_test(struct node *n, struct merge_lost *l)
 		return;
 	com_hold(n->com, p, COM_JOIN);
 	g->with = p->c.id;
-	g->until = n->now_us + MERGE_TEST_US;
+	g->until = n->now_us + MERGE_DIAL_US;
 	g->told = g->asking = false;
 	if (p->state == PEER_UP)
 		merge_up(n);
@@ -434,8 +455,13 @@ void merge_frame(struct node *n, struct peer *p, const Wire__Correction *m)
 	if (m->kind == WIRE__CORRECTION_KIND__CORRECTION_OTHER_RING) {
 		struct merge_lost *l = contact_unpack(&c, m->who) == 0 ? merge_add(n, &c) : NULL;
 		uint64_t soon = n->now_us + rng_below(&n->rng, MERGE_SURE_US);
-		if (l && l->at > soon)
-			l->at = soon;
+		const struct peer *with = g->with ? com_find(n->com, g->with) : NULL;
+		if (!l)
+			return;
+		l->at = l->at > soon ? soon : l->at;
+		l->told = true;
+		if (g->with && (!with || with->state != PEER_UP))
+			merge_end(n); /* who was named goes before who is silent */
 		return;
 	}
 	bool ask = m->kind == WIRE__CORRECTION_KIND__CORRECTION_PROBE;
@@ -456,13 +482,16 @@ void merge_timer(struct node *n)
 		merge_end(n);
 	if (g->move_at && g->move_at <= n->now_us)
 		merge_move(n);
-	for (uint32_t i = 0; i < g->len && !g->with; i++) {
-		if (g->v[i].at > n->now_us)
+	for (uint32_t k = 0; k < 2 * g->len && !g->with; k++) {
+		uint32_t i = k % g->len;
+		if (g->v[i].at > n->now_us || (k < g->len && !g->v[i].told))
 			continue;
+		g->v[i].told = false;
 		struct peer *p = com_find(n->com, g->v[i].c.id);
 		bool all = n->table->strategy->everybody; /* links to everybody prove nothing */
 		if (!merge_shaky(n) && p && p->state == PEER_UP && (p->held[COM_RING] || (!all && (p->held[COM_FINGER] || p->held[COM_FINGER_IN])))) {
-			merge_remove(n, i--); /* it has turned up in our own ring */
+			merge_remove(n, i); /* it has turned up in our own ring */
+			k--;
 			continue;
 		}
 		if (n->life->phase == LIFE_IN && (ring_serves(n->ring, node_id(n)) || merge_deaf(n)))

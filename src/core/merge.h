@@ -16,6 +16,7 @@ void merge_dialled(struct node *n, struct peer *p);
 void merge_frame(struct node *n, struct peer *p, const Wire__Correction *m); /* PROBE, PROBE_ACK, OTHER_RING */
 /* A contact to join through when all else failed; NULL: none. Good until the next call. */
 const struct contact *merge_anybody(struct node *n);
+void merge_moved(struct node *n);  /* a member is in a ring again */
 void merge_joined(struct node *n); /* we are in a ring: no hurry with those remembered */
 const struct contact *merge_next(const struct node *n, uint32_t *i); /* all of them, start with *i = 0; NULL: no more */
 void merge_timer(struct node *n);

@@ -707,7 +707,7 @@ static void life_tell_neighbour(struct node *n, uint64_t old, uint64_t now, bool
 			node_emit(n, "joined", life_record(n, now));
 		n->stats.ring_joins_granted += !succ; /* it came into our range */
 	} else if (old) {
-		bool down = l->suspected[0] == old || l->suspected[1] == old;
+		bool down = l->suspected[0] == old || l->suspected[1] == old || (!succ && ring_gave_up(n->ring, old));
 		n->stats.ring_reclaims += !succ && down;
 		if (old == other)
 			return;
@@ -744,6 +744,7 @@ static void life_joined(struct node *n)
 		com_release(n->com, via, COM_JOIN);
 	if (!l->member)
 		merge_joined(n);
+	merge_moved(n);
 	l->phase = LIFE_IN;
 	l->member = true;
 	l->rejoins = 0;

@@ -81,6 +81,7 @@ bool ring_serves(const struct ring *r, uint64_t key); /* in range, leased, not l
 bool ring_owns(const struct ring *r, uint64_t key);   /* in (lo, self], leased or not */
 void ring_range(const struct ring *r, uint64_t *from, uint64_t *to); /* (from, to]; equal when alone */
 struct epoch ring_epoch(const struct ring *r);
+bool ring_gave_up(const struct ring *r, uint64_t id);  /* taken for dead of late: it did not say that it goes */
 bool ring_safe(const struct ring *r);                 /* at least f + 2 members: f simultaneous crashes are survived */
 unsigned ring_succ_count(const struct ring *r);
 const struct contact *ring_succ(const struct ring *r, unsigned i); /* i < count, nearest first */

@@ -171,6 +171,14 @@ bool ring_dead_has(const struct ring *r, const struct contact *c)
 	return false;
 }
 
+bool ring_gave_up(const struct ring *r, uint64_t id)
+{
+	for (unsigned i = 0; i < RING_DEAD_MAX; i++)
+		if (r->dead[i].id == id && r->dead[i].until_us > r->now)
+			return true;
+	return false;
+}
+
 /* ---- successors ---- */
 
 static bool list_same(const struct ring *r, const struct contact *const *v, unsigned n, bool whole)

@@ -530,7 +530,7 @@ void ring_trouble_progress(struct ring *r)
 			ring_wake(r, r->lease_end - r->lease / 4);
 		return;
 	}
-	uint64_t last = r->lease_end > r->grant_end ? r->lease_end : r->grant_end, quiet = r->heard_us + r->lease;
+	uint64_t last = r->lease_end > r->grant_end ? r->lease_end : r->grant_end, quiet = r->heard_us + 2 * r->lease;
 	uint64_t alone_at = last > quiet ? last : quiet;
 	if (r->now >= alone_at) {
 		force_alone(r);

@@ -252,7 +252,7 @@ static void *ticker_run(void *arg)
 	pthread_mutex_lock(&h->lock);
 	while (!h->stopping) {
 		struct timespec t;
-		clock_gettime(CLOCK_REALTIME, &t);
+		clock_gettime(CLOCK_MONOTONIC, &t); /* a step of the wall clock is no reason to oversleep */
 		t.tv_sec += 1;
 		if (h->streams)
 			pthread_cond_timedwait(&h->wake, &h->lock, &t);
@@ -524,7 +524,11 @@ int http_start(struct http **out, const char *socket_path, const struct http_bac
 	h->backend = backend;
 	snprintf(h->path, sizeof h->path, "%s", socket_path);
 	pthread_mutex_init(&h->lock, NULL);
-	pthread_cond_init(&h->wake, NULL);
+	pthread_condattr_t steady;
+	pthread_condattr_init(&steady);
+	pthread_condattr_setclock(&steady, CLOCK_MONOTONIC);
+	pthread_cond_init(&h->wake, &steady);
+	pthread_condattr_destroy(&steady);
 	h->mhd = MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_request, h,
 				  MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_NOTIFY_COMPLETED, on_completed, h,
 				  MHD_OPTION_CONNECTION_LIMIT, (unsigned)HTTP_CONNECTIONS_MAX,

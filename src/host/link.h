@@ -16,7 +16,7 @@
 
 #define LINK_DIAL_TIMEOUT_US 5000000u      /* look-up of the name, connection and handshake */
 #define LINK_LINGER_US 1000000u            /* what was sent before a close is written out within this */
-#define LINK_SILENCE_MS 8000               /* a host that answers nothing for so long is gone */
+#define LINK_SILENCE_MS 4500               /* a host that answers nothing for so long is gone */
 #define LINK_LINGER_BYTES (64u << 10)      /* of what still comes from one that was never accepted no more is read */
 #define LINK_QUEUE_MAX (16u << 20)         /* bytes queued above which a link is cut */
 #define LINK_READ_TURN (256u << 10)        /* bytes read from one link before the others get their turn */

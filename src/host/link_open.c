@@ -15,7 +15,7 @@
 /* ---- dialling ---- */
 static void tune(int fd)
 {
-	int on = 1, idle = 4, every = 1, count = 4, silence = LINK_SILENCE_MS;
+	int on = 1, idle = 3, every = 1, count = 2, silence = LINK_SILENCE_MS;
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
 	setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);

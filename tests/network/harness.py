@@ -138,6 +138,7 @@ class Network:
     def __init__(self, build, prefix=()):
         self.p2ps = os.path.join(build, "src", "p2ps")
         self.build = build
+        self.long = False  # tests that have a long form run it
         self.dir = tempfile.mkdtemp(prefix="p2ps-")
         self.env = {k: v for k, v in os.environ.items() if not k.startswith("P2PS_")}
         self.nodes = []
