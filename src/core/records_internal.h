@@ -11,7 +11,8 @@
 #include "core/records_wire.h"
 
 #define RECORDS_SPARE 4u            /* a node keeps so many times the limit of a responsible one, as copies of others' */
-#define RECORDS_TASKS_MAX 12u       /* f + 1 neighbours, and former ones */
+#define RECORDS_TASKS_MAX 15u       /* f + 1 neighbours, anchors and former ones */
+#define RECORDS_ANCHORS_MAX 3u      /* right neighbours when the range was gained */
 #define RECORDS_FORMER_MAX 3u       /* living nodes whose ranges we took over */
 #define RECORDS_FORMER_US 2000000u  /* they are waited for so long */
 #define RECORDS_PENDING_MAX 1024u   /* questions that wait for copies */
@@ -156,7 +157,7 @@ struct records {
 	struct { uint64_t from, to; bool used, sure; } handed[RECORDS_HANDED_MAX];
 	unsigned handed_at;
 	struct records_task task[RECORDS_TASKS_MAX];
-	uint64_t former[RECORDS_FORMER_MAX];
+	uint64_t former[RECORDS_FORMER_MAX], anchor[RECORDS_ANCHORS_MAX];
 	struct records_pending *pendings;
 	unsigned pending_n;
 	struct records_rpc *rpcs;

@@ -108,16 +108,37 @@ static bool former_matters(const struct node *n, uint64_t id)
 	return rs->fetching && n->now_us < rs->gained_us + RECORDS_FORMER_US && p && p->state == PEER_UP;
 }
 
-static void tasks_choose(struct node *n)
+/* Joiners may have come between since we gained the range, and know nothing; who was next to us then may. */
+static bool anchor_matters(const struct node *n, uint64_t id)
 {
-	struct records *rs = n->records;
-	unsigned want = rs->loaded && rs->in && n->net.faults + 1 + RECORDS_FORMER_MAX <= RECORDS_TASKS_MAX ? tasks_wanted(n) : 0, all = want;
-	uint64_t ids[RECORDS_TASKS_MAX];
+	for (unsigned i = 0; n->records->fetching && id && i < ring_succ_count(n->ring); i++)
+		if (ring_succ(n->ring, i)->id == id)
+			return true;
+	return false;
+}
+
+/* Whom to compare with now. */
+static unsigned tasks_ids(const struct node *n, uint64_t ids[RECORDS_TASKS_MAX])
+{
+	const struct records *rs = n->records;
+	unsigned most = n->net.faults + 1 + RECORDS_FORMER_MAX + RECORDS_ANCHORS_MAX, all = 0;
+	unsigned want = rs->loaded && rs->in && most <= RECORDS_TASKS_MAX ? tasks_wanted(n) : 0;
 	for (unsigned k = 0; k < want; k++)
-		ids[k] = ring_succ(n->ring, k)->id;
+		ids[all++] = ring_succ(n->ring, k)->id;
+	for (unsigned k = 0; k < (want > 1 ? RECORDS_ANCHORS_MAX : want); k++)
+		if (anchor_matters(n, rs->anchor[k]))
+			ids[all++] = rs->anchor[k];
 	for (unsigned k = 0; k < RECORDS_FORMER_MAX && want; k++)
 		if (former_matters(n, rs->former[k]))
 			ids[all++] = rs->former[k];
+	return all;
+}
+
+static void tasks_choose(struct node *n)
+{
+	struct records *rs = n->records;
+	uint64_t ids[RECORDS_TASKS_MAX];
+	unsigned all = tasks_ids(n, ids);
 	for (unsigned i = 0; i < RECORDS_TASKS_MAX; i++) {
 		bool keep = false;
 		for (unsigned k = 0; k < all && !keep; k++)
@@ -180,9 +201,14 @@ static bool ready_now(struct node *n)
 		if (former_matters(n, rs->former[i]) && !(t && task_covers(n, t)))
 			return false;
 	}
-	const struct records_task *first = task_of(n, ring_succ(n->ring, 0)->id);
-	if (first && task_covers(n, first) && first->firm)
-		return true;
+	for (unsigned i = 0; i < RECORDS_TASKS_MAX; i++)
+		if (task_covers(n, &rs->task[i]) && rs->task[i].firm)
+			return true;
+	for (unsigned i = 0; i < RECORDS_ANCHORS_MAX; i++) {
+		const struct records_task *t = task_of(n, rs->anchor[i]);
+		if (anchor_matters(n, rs->anchor[i]) && !(t && task_covers(n, t)))
+			return false;
+	}
 	if (have < need && !ring_succ_whole(n->ring))
 		return false;
 	for (unsigned i = 0; i < need && i < have; i++) {
@@ -210,6 +236,14 @@ static void ready_check(struct node *n)
 
 /* ---- the ring changed ---- */
 
+static void anchors_set(struct node *n)
+{
+	struct records *rs = n->records;
+	memset(rs->anchor, 0, sizeof rs->anchor);
+	for (unsigned i = 0; i < RECORDS_ANCHORS_MAX && i < ring_succ_count(n->ring); i++)
+		rs->anchor[i] = ring_succ(n->ring, i)->id;
+}
+
 static void membership_new(struct node *n, uint64_t lo, uint64_t self)
 {
 	struct records *rs = n->records;
@@ -217,6 +251,7 @@ static void membership_new(struct node *n, uint64_t lo, uint64_t self)
 		task_clear(n, &rs->task[i]);
 	memset(rs->handed, 0, sizeof rs->handed);
 	memset(rs->former, 0, sizeof rs->former);
+	anchors_set(n);
 	for (uint32_t i = 0; i < rs->len; i++)
 		rs->v[i]->confirmed = rs->v[i]->settled = false;
 	rs->ready = false;
@@ -252,6 +287,7 @@ static void range_moved(struct node *n, uint64_t lo)
 		rs->handed_at = (rs->handed_at + 1) % RECORDS_HANDED_MAX;
 	} else {
 		former_find(n, lo);
+		anchors_set(n);
 		memset(rs->handed, 0, sizeof rs->handed);
 		rs->gained_us = n->now_us;
 		if (!rs->fetching || records_dist(n, rs->fetch_lo, rs->self) < now)
