@@ -165,8 +165,11 @@ static void held_one(struct node *n, void *ctx, const struct record *rec, bool r
 		world_fail(r->w, "n%u keeps \"%.*s\" of %.*s (key %016" PRIx64 "), which belongs elsewhere", h->node, (int)rec->value_len,
 			   (const char *)rec->value, (int)rec->name_len, (const char *)rec->name, rec->key);
 	struct held all = {r, 0, rec, 0};
-	for (unsigned i = 0; responsible && i < r->s->nodes; i++)
+	for (unsigned i = 0, had = 0; responsible && i < r->s->nodes; i++, had = all.count) {
 		record_each(world_node(r->w, i)->machine, 0, count_one, &all);
+		if (all.count > had)
+			world_trace(r->w, i, "  keeps \"%.*s\"", (int)rec->value_len, (const char *)rec->value);
+	}
 	if (responsible && all.count != want)
 		world_fail(r->w, "\"%.*s\" (key %016" PRIx64 ", owner n%u) is kept %u times, not %u times", (int)rec->value_len, (const char *)rec->value,
 			   rec->key, h->node, all.count, want);
