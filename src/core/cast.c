@@ -735,7 +735,7 @@ static void cast_expire(struct node *n, bool own)
 		next = it->next;
 		if (n->now_us >= it->deadline_us && it->asking) {
 			cast_sign_cancel(n, it);
-			cast_item_free(c, it);
+			cast_item_drop(n, it);
 		} else if (n->now_us >= it->deadline_us && !it->expired) {
 			cast_item_expire(n, it);
 		} else {

@@ -243,6 +243,7 @@ void cast_item_note(struct node *n, struct cast_item *it, uint64_t id, int code)
 void cast_item_maybe(struct node *n, struct cast_item *it, const struct cast_part *pt); /* its targets: all sent on */
 void cast_item_progress(struct node *n, struct cast_item *it); /* it may be gone afterwards */
 void cast_item_free(struct cast *c, struct cast_item *it);
+void cast_item_drop(struct node *n, struct cast_item *it); /* it was not begun */
 void cast_item_refuse(struct node *n, struct cast_item *it, int code); /* tells who gave it that nothing was done */
 struct cast_part *cast_part_new(struct node *n, struct cast_item *it, struct cast_part *after, uint64_t id);
 void cast_part_go(struct node *n, struct cast_part *pt, const struct contact *who); /* who NULL: look it up */

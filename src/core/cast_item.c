@@ -186,6 +186,14 @@ static void item_tell(struct node *n, struct peer *p, const struct cast_item *it
 	cast_item_answer(n, p, &a, it->outcomes + at);
 }
 
+void cast_item_drop(struct node *n, struct cast_item *it)
+{
+	struct peer *p = it->holds ? com_find(n->com, it->parent) : NULL;
+	if (p)
+		com_release(n->com, p, COM_DIRECT);
+	cast_item_free(n->cast, it);
+}
+
 void cast_item_refuse(struct node *n, struct cast_item *it, int code)
 {
 	struct peer *p = com_find(n->com, it->parent);

@@ -151,7 +151,7 @@ static void asked(struct node *n, void *ctx, uint64_t id, const uint8_t *key)
 			n->stats.drop_unsigned++;
 			cast_item_refuse(n, it, P2PS_EBUSY);
 		}
-		cast_item_free(n->cast, it);
+		cast_item_drop(n, it);
 	}
 }
 
@@ -161,7 +161,7 @@ static void ask(struct node *n, struct cast_item *it, struct peer *from)
 	if (c->asking_count >= CAST_ASKING_MAX) {
 		n->stats.drop_limit++;
 		cast_item_refuse(n, it, P2PS_EBUSY);
-		cast_item_free(c, it);
+		cast_item_drop(n, it);
 		return;
 	}
 	bool asks = asking_of(c, it->origin) != NULL;
@@ -193,7 +193,7 @@ void cast_judge(struct node *n, struct cast_item *it, struct peer *from)
 	else if (good(n, it, whose))
 		cast_item_start(n, it);
 	else
-		cast_item_free(n->cast, it);
+		cast_item_drop(n, it);
 }
 
 bool cast_may_pass(struct node *n, struct cast_item *it)

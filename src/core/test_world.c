@@ -74,9 +74,25 @@ static struct test_event *pop(struct test_world *w)
 	return top;
 }
 
-void test_world_init(struct test_world *w, uint64_t seed, const char *table, unsigned bits)
+static void make_network(struct test_world *w)
 {
 	uint8_t root_seed[32] = {1}, pub[32], secret[64];
+	crypto_real.keypair(pub, secret, root_seed);
+	int err = network_make(&w->net, &w->pool, &crypto_real, secret);
+	assert(err == 0);
+	(void)err;
+}
+
+void test_world_sign(struct test_world *w, bool chosen_ids)
+{
+	slice_drop(&w->net.document);
+	w->net.chosen_ids = chosen_ids;
+	w->net.signed_casts = true;
+	make_network(w);
+}
+
+void test_world_init(struct test_world *w, uint64_t seed, const char *table, unsigned bits)
+{
 	memset(w, 0, sizeof *w);
 	w->seed = seed;
 	w->now = 1000000000;
@@ -84,13 +100,10 @@ void test_world_init(struct test_world *w, uint64_t seed, const char *table, uns
 	pool_init(&w->pool, 0);
 	arena_init(&w->arena, 64u << 20);
 	outbox_init(&w->out, &w->arena);
-	crypto_real.keypair(pub, secret, root_seed);
 	w->net = (struct network){.open = true, .chosen_ids = true, .bits = bits, .faults = 3};
 	snprintf(w->net.name, sizeof w->net.name, "test");
 	snprintf(w->net.table, sizeof w->net.table, "%s", table);
-	int err = network_make(&w->net, &w->pool, &crypto_real, secret);
-	assert(err == 0);
-	(void)err;
+	make_network(w);
 }
 
 void test_world_free(struct test_world *w)

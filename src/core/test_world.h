@@ -64,6 +64,7 @@ struct test_start {
 
 void test_world_init(struct test_world *w, uint64_t seed, const char *table, unsigned bits);
 void test_world_free(struct test_world *w);
+void test_world_sign(struct test_world *w, bool chosen_ids); /* before the first node: casts are signed */
 void test_world_start(struct test_world *w, unsigned i, const struct test_start *s);
 void test_world_crash(struct test_world *w, unsigned i);
 void test_world_break(struct test_world *w, unsigned a, unsigned b); /* all links between them; what is in flight is lost */
