@@ -55,6 +55,14 @@ WIRE_TYPE = {"uint32": VARINT, "uint64": VARINT, "sint32": VARINT, "bool": VARIN
              "string": BYTES}
 
 SCHEMA = {
+    "Signed": {1: ("body", "bytes"), 2: ("signature", "bytes")},
+    "Certificate": {1: ("format", "uint32"), 2: ("kind", "uint32"), 3: ("network", "bytes"), 4: ("key", "bytes"), 5: ("id", "fixed64"),
+                    6: ("role", "uint32"), 7: ("zone", "string"), 8: ("serial", "fixed64"), 9: ("not_before", "uint64"),
+                    10: ("not_after", "uint64"), 11: ("issuer", "bytes"), 12: ("draw", "bytes")},
+    "Invitation": {1: ("format", "uint32"), 2: ("network", "bytes"), 3: ("key", "bytes"), 4: ("not_before", "uint64"),
+                   5: ("not_after", "uint64"), 6: ("uses", "uint32"), 7: ("role", "uint32"), 8: ("zone", "string"), 9: ("issuer", "bytes")},
+    "Revocation": {1: ("format", "uint32"), 2: ("network", "bytes"), 3: ("key", "bytes"), 4: ("id", "fixed64"), 5: ("at", "uint64"),
+                   6: ("issuer", "bytes"), 7: ("certified", "bool"), 8: ("why", "string")},
     "Contact": {1: ("id", "fixed64"), 2: ("incarnation", "fixed64"), 3: ("key", "bytes"), 4: ("addrs", "string"), 5: ("zone", "string")},
     "Hello": {1: ("wire_low", "uint32"), 2: ("wire_high", "uint32"), 3: ("features", "uint32"), 4: ("network", "bytes"),
               5: ("self", "Contact"), 6: ("class", "uint32"), 7: ("join", "bool"), 8: ("observed", "string")},
@@ -337,6 +345,52 @@ def decode_bye(b):
         out["retry_ms"] = m["retry_ms"]
     if m["hint"]:
         out["hint"] = contact(m["hint"])
+    return out
+
+
+def signed_as(words, schema, s):
+    """The body, if it was signed as this; else None."""
+    try:
+        m = proto(schema, s["body"])
+    except Malformed:
+        return None
+    good = len(m["issuer"]) == 32 and ed25519(m["issuer"], words + b"\0" + s["body"], s["signature"]) is not False
+    return m if good and m["format"] == 1 and m["network"] == b"\7" * 32 and len(m["key"]) == 32 else None
+
+
+def draw_id(network, key, draw):
+    h = hashlib.sha256(network + key + draw).digest()
+    while not int.from_bytes(h[:8], "little"):
+        h = hashlib.sha256(h).digest()
+    return int.from_bytes(h[:8], "little")
+
+
+def decode_member(b):
+    """2.7: of the network 0707...07, derived ids, 64 bits."""
+    s = proto("Signed", b)
+    need(len(s["signature"]) == 64)
+    m = signed_as(b"p2ps revocation 1", "Revocation", s)
+    if m and text_ok(m["why"], 200):
+        return {"is": "revocation", "key": m["key"].hex(), "id": str(m["id"]), "at": str(m["at"]), "issuer": m["issuer"].hex(),
+                "certified": m["certified"], "why": m["why"]}
+    m = signed_as(b"p2ps invitation 1", "Invitation", s)
+    if m:
+        need(0 < m["not_after"] - m["not_before"] <= 7 * 86400 and 1 <= m["uses"] <= 1000 and m["role"] <= 1)
+        return {"is": "invitation", "key": m["key"].hex(), "not_before": str(m["not_before"]), "not_after": str(m["not_after"]),
+                "uses": m["uses"], "role": ("member", "admin")[m["role"]], "zone": m["zone"], "issuer": m["issuer"].hex()}
+    member = signed_as(b"p2ps certificate 1", "Certificate", s)
+    m = member or signed_as(b"p2ps issuer 1", "Certificate", s)
+    need(m and m["kind"] == (1 if member else 2) and m["role"] <= 1 and m["id"])
+    if member:
+        need(0 < m["not_after"] - m["not_before"] <= 30 * 86400 and len(m["draw"]) == 16)
+        need(m["id"] == draw_id(m["network"], m["key"], m["draw"]))
+    else:
+        need(m["role"] == 1 and not m["not_after"])
+    out = {"is": "member" if member else "issuer", "key": m["key"].hex(), "id": str(m["id"]), "role": ("member", "admin")[m["role"]],
+           "zone": m["zone"], "serial": str(m["serial"]), "not_before": str(m["not_before"]), "not_after": str(m["not_after"]),
+           "issuer": m["issuer"].hex()}
+    if m["draw"]:
+        out["draw"] = m["draw"].hex()
     return out
 
 

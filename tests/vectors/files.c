@@ -9,6 +9,7 @@ const struct vectors_file vectors_files[] = {
 	{"id", "Ids of members, keys of names, fingerprints (PROTOCOL 2.1, 2.2, 2.4)", make_ids, NULL},
 	{"hello", "Bodies of HELLO (PROTOCOL 5.1)", make_hellos, describe_hello},
 	{"welcome", "Bodies of WELCOME (PROTOCOL 5.1)", make_welcomes, describe_welcome},
+	{"member", "Signed certificates, revocations, invitations (PROTOCOL 2.7) of the network 0707...07 with derived ids of 64 bits", make_members, describe_member},
 	{"bye", "Bodies of BYE (PROTOCOL 5.4)", make_byes, describe_bye},
 	{"paths", "Bodies of PATHS (PROTOCOL 5.5)", make_paths, describe_paths},
 	{"judgement", "Hellos and what the acceptor says (PROTOCOL 5.2)", make_judgements, NULL},

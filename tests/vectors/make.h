@@ -25,6 +25,7 @@ void make_data_acks(json_t *v);
 void make_casts(json_t *v);
 void make_cast_acks(json_t *v);
 void make_cast_signatures(json_t *v);
+void make_members(json_t *v);
 void make_records(json_t *v);
 void make_records_frames(json_t *v);
 #endif

@@ -49,6 +49,7 @@ json_t *describe_data(struct slice s);         /* a whole frame */
 json_t *describe_data_ack(struct slice s);     /* a whole frame */
 json_t *describe_cast(struct slice s);         /* a whole frame, 64-bit ids */
 json_t *describe_cast_ack(struct slice s);
+json_t *describe_member(struct slice s);
 json_t *describe_record(struct slice s);
 json_t *describe_records(struct slice s);
 
