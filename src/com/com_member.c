@@ -122,6 +122,11 @@ int com_set_certificate(struct com *c, struct slice cert)
 	c->cert = copy;
 	c->cert_len = (uint16_t)cert.len;
 	c->membership = read;
+	char *zone = m.zone[0] ? pool_strdup(c->pool, m.zone) : NULL;
+	if (zone) { /* the issuer's word about where we are, not ours */
+		pool_strfree(c->pool, c->self.zone);
+		c->self.zone = zone;
+	}
 	if (c->self.id != m.id)
 		com_set_self(c, m.id, NULL);
 	return 0;
@@ -276,6 +281,16 @@ void member_proof_frame(struct com *c, struct link *l, struct slice whole)
 	c->cfg.hooks.apply(c->cfg.hooks.ctx, &t);
 }
 
+/* What a certificate says of the zone counts. */
+static void zone_certified(struct com *c, struct contact *who, const char *zone)
+{
+	char *copy = zone[0] ? pool_strdup(c->pool, zone) : NULL;
+	if (!copy)
+		return;
+	pool_strfree(c->pool, who->zone);
+	who->zone = copy;
+}
+
 void com_admit(struct com *c, uint32_t link, int err, const char *text, const struct slice *chain, unsigned len)
 {
 	struct link *l = link_find(c, link);
@@ -294,6 +309,7 @@ void com_admit(struct com *c, uint32_t link, int err, const char *text, const st
 	}
 	struct guest *g = l->guest;
 	if (!err) {
+		zone_certified(c, &g->who, m.zone);
 		g->who.id = m.id;
 		g->cert = pool_alloc_raw(c->pool, chain[0].len);
 		g->cert_len = (uint16_t)chain[0].len;

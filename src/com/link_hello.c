@@ -492,6 +492,8 @@ void link_hello_frame(struct com *c, struct link *l, struct slice whole)
 		link_refuse(c, l, v.err, v.text, NULL);
 		return;
 	}
+	if (c->roll && v.cert.zone[0])
+		h.self.zone = v.cert.zone;
 	struct guest *g = pool_alloc(c->pool, sizeof *g);
 	if (g && c->roll && !v.applies) {
 		g->cert = pool_alloc(c->pool, h.chain[0].len);
@@ -593,7 +595,10 @@ static void welcomed(struct com *c, struct link *l, const struct welcome *w, con
 	if (l->state != LINK_WAITING) /* core has closed the peer when it heard of that */
 		return;
 	com_seen(c, w->observed, true);
-	if (mate_introduce(c, m, &w->self, l->remote)) {
+	struct contact who = w->self;
+	if (c->roll && v->cert.zone[0])
+		who.zone = (char *)v->cert.zone;
+	if (mate_introduce(c, m, &who, l->remote)) {
 		link_dial_failed(c, l, P2PS_ENOMEM, NULL, false);
 		return;
 	}

@@ -222,7 +222,7 @@ const struct op node_ops[] = {
 	 "Show the messages that arrived here.",
 	 "p2ps messages --since 0 --timeout 0", NULL},
 	{"node", "status", OP_REPEATABLE, no_args,
-	 "id, pid, network, state, range{from, to}, pred, succ[], links{in, out}, reachable, access_points[], fingerprint, zone, epoch, version, mode, crashes, serving, safe, size_estimate, table, access, ids; in a private network role, issuer, root_key, certificate_expires, clock_wrong",
+	 "id, pid, network, state, range{from, to}, pred, succ[], links{in, out}, reachable, access_points[], fingerprint, zone, epoch, version, mode, crashes, serving, safe, size_estimate, table, access, ids; in a private network role, issuer, issuers, root_key, certificate_expires, clock_wrong",
 	 "ENOT_RUNNING", "read", "0.1",
 	 "Show this node: its state, its range and its neighbours.",
 	 "p2ps status", node_run_status},

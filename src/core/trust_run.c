@@ -40,6 +40,21 @@ static uint64_t span_read(const char *text)
 	}
 }
 
+/* One is too few: with it gone nobody can join any more, nor renew. */
+static int64_t trust_issuers(const struct node *n)
+{
+	const struct roll *r = com_roll(n->com);
+	int64_t count = 0;
+	for (uint32_t i = 0; i < roll_count(r); i++) {
+		const uint8_t *key = roll_at(r, i)->key;
+		bool counts = roll_at(r, i)->is_cert && roll_issuer(r, key, com_now_s(n->com)) && !roll_revoked(r, key);
+		for (uint32_t j = 0; j < i && counts; j++)
+			counts = !roll_at(r, j)->is_cert || memcmp(roll_at(r, j)->key, key, 32);
+		count += counts;
+	}
+	return count;
+}
+
 void trust_status(struct node *n, struct value *v)
 {
 	struct arena *a = n->out->arena;
@@ -50,6 +65,7 @@ void trust_status(struct node *n, struct value *v)
 		return;
 	value_add_text(a, v, "role", c ? member_role_name(c->role) : NULL);
 	value_add_bool(a, v, "issuer", trust_is_issuer(n));
+	value_add_int(a, v, "issuers", trust_issuers(n));
 	value_add_bool(a, v, "root_key", n->trust->root);
 	value_add_text(a, v, "certificate_expires", c ? time_text(a, c->not_after) : NULL);
 	value_add_bool(a, v, "clock_wrong", com_clock_wrong(n->com));

@@ -52,6 +52,8 @@ def test_private_by_default(net):
     check(rows[c.id]["zone"] == "attic" and rows[c.id]["certified_by"] == a.id and rows[c.id]["ids"] == "derived", f"{rows[c.id]}")
     s = c.status()
     check(s["access"] == "private" and s["role"] == "member" and not s["issuer"] and not s["clock_wrong"], f"{s}")
+    check(s["zone"] == "attic" and s["issuers"] == 1, f"{s}")
+    check({r["id"]: r["zone"] for r in a.ring().json}[b.id] == "attic", "the certified zone is shown")
     # who has no invitation, or one that is not good any more
     for line, points, name in (
             (address(b), [], "ENOT_INVITED"),
