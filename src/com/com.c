@@ -554,8 +554,9 @@ void mate_dial_failed(struct com *c, struct mate *m, enum link_class class, int 
 		called_in_vain(c, m, err);
 		return;
 	}
-	m->via_next = err == P2PS_EUNREACHABLE || err == P2PS_ETIMEOUT;
-	bool ask = m->via_next && !m->via_tried && (err == P2PS_ETIMEOUT || has_relay_points(m));
+	bool again = m->via_next, there = err == P2PS_EUNREACHABLE || err == P2PS_ETIMEOUT;
+	m->via_next = there;
+	bool ask = there && !m->via_tried && (again || err == P2PS_ETIMEOUT || has_relay_points(m));
 	if (m->via || (ask && via_start(c, m))) { /* its end decides */
 		m->via_err = (int16_t)err;
 		return;

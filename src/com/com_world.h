@@ -45,7 +45,7 @@ struct node {
 	struct com *com;
 	struct rng rng;
 	struct limits limits;
-	uint8_t key[32];
+	uint8_t key[32], secret[64];
 	unsigned starts;
 	uint32_t next_sent, next_heard[NODES]; /* numbers in test frames; the first not yet heard */
 	unsigned heard_lost, heard;
@@ -76,6 +76,9 @@ struct world {
 };
 
 static const char *const names = "ABC";
+/* For tests of links through others: all look for them, these carry them. Set before the world is opened. */
+static bool world_seeks;
+static unsigned world_relays;
 
 static inline void trace(struct world *w, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 static inline void trace(struct world *w, const char *fmt, ...)
@@ -374,7 +377,8 @@ static inline struct com_config node_config(struct world *w, int n, const struct
 {
 	struct node *me = &w->node[n];
 	limits_init(&me->limits);
-	struct com_config cfg = {.pool = &w->pool, .limits = &me->limits, .crypto = &crypto_real, .rng = &me->rng, .network = net,
+	struct com_config cfg = {.pool = &w->pool, .secret = world_seeks ? me->secret : NULL, .seek = world_seeks, .relay = world_relays >> n & 1,
+				 .limits = &me->limits, .crypto = &crypto_real, .rng = &me->rng, .network = net,
 				 .incarnation = me->starts};
 	cfg.hooks = (struct com_hooks){me, on_up, on_down, on_frame, on_room, on_dialled, on_self, on_bulk_down, on_pong};
 	memcpy(cfg.key, me->key, sizeof me->key);
@@ -444,6 +448,10 @@ static inline void world_open(struct world *w, int nodes)
 	network_copy(&w->net, &w->own_pool, &net);
 	for (int n = 0; n < NODES; n++)
 		memset(w->node[n].key, 0x10 * (n + 1), 32);
+	for (int n = 0; n < NODES && world_seeks; n++) {
+		uint8_t seed[32] = {(uint8_t)(n + 1)};
+		crypto_real.keypair(w->node[n].key, w->node[n].secret, seed);
+	}
 	for (int n = 0; n < nodes; n++)
 		node_start(w, n, &w->net);
 }
