@@ -103,10 +103,10 @@ static void tcp_destroy(struct tcp_link *k)
 		close(k->fd);
 	}
 	k->fd = -1;
+	tcp_charge(k, 0);
 	if (k->source)
 		gate_leave(&l->gate, k->source, false);
 	k->source = NULL;
-	tcp_charge(k, 0);
 	if (k->lookup)
 		uv_cancel((uv_req_t *)k->lookup); /* on_lookup releases it */
 	else if (!k->polling && !k->retrying)
@@ -133,8 +133,21 @@ static void half_open_end(struct tcp_link *k)
 		gate_shaken(&l->gate, k->source);
 }
 
+void tcp_accepted(struct tcp_link *k)
+{
+	k->l->strangers -= k->charged;
+	k->accepted = true;
+	gate_accepted(k->source, loop_boot_us());
+	tcp_charge(k, TLS_BYTES);
+}
+
 void tcp_charge(struct tcp_link *k, uint32_t bytes)
 {
+	if (tcp_stranger(k)) {
+		bytes = bytes < TLS_SHAKE_BYTES ? bytes : TLS_SHAKE_BYTES; /* it gets no more before it is accepted */
+		k->l->strangers += bytes;
+		k->l->strangers -= k->charged;
+	}
 	pool_charge(k->l->cfg.pool, bytes);
 	pool_discharge(k->l->cfg.pool, k->charged);
 	k->charged = bytes;

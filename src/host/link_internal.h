@@ -75,6 +75,7 @@ struct sockets {
 	unsigned warm;     /* links in use lately */
 	unsigned starved;  /* links that wait for memory to read into */
 	unsigned paused;   /* links that are not read for a while */
+	size_t strangers;  /* bytes charged for inbound links that are not accepted */
 	unsigned waiting;  /* links that wait for a handshake */
 	struct gate gate;
 	struct pool own;   /* of these structs: not the node's, whose cap is for what peers send */
@@ -92,6 +93,8 @@ void tcp_poll(struct tcp_link *k, int events);
 void tcp_set_deadline(struct tcp_link *k, uint64_t at);
 void tcp_shake(struct tcp_link *k);
 void tcp_charge(struct tcp_link *k, uint32_t bytes);
+static inline bool tcp_stranger(const struct tcp_link *k) { return k->source && !k->accepted; }
+void tcp_accepted(struct tcp_link *k); /* the node has welcomed it */
 void tcp_wait_for_end(struct tcp_link *k); /* everything is written: good-bye, then the peer's end */
 void sockets_sweep_soon(struct sockets *l); /* something has a deadline */
 

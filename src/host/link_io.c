@@ -12,6 +12,8 @@
 
 #define COPY_MAX 4096u         /* bodies up to this are copied next to others */
 #define ROOM_STEP (256u << 10) /* the node is told at least this often how much left */
+#define STRANGER_READ 8192u    /* read buffer of a link that is not accepted yet ... */
+#define STRANGER_FRAME 4096u   /* ... and the longest frame that it may send: a hello has 2048 bytes of body */
 #define COOL_SWEEPS 5          /* a link unused for so many gives its buffers back */
 
 /* ---- marks ---- */
@@ -123,10 +125,8 @@ void sockets_send(struct sockets *l, struct action_send *s)
 		slice_drop(&body);
 		return;
 	}
-	if (k->source && !k->accepted && s->head[0] == FRAME_WELCOME) {
-		k->accepted = true;
-		gate_accepted(k->source, loop_boot_us());
-	}
+	if (tcp_stranger(k) && s->head[0] == FRAME_WELCOME)
+		tcp_accepted(k);
 	if (body.len <= COPY_MAX) {
 		ok = out_copy(k, s->head, s->head_len) && (!body.len || out_copy(k, body.p, body.len));
 		slice_drop(&body);
@@ -224,8 +224,10 @@ static bool in_room(struct tcp_link *k)
 	uint32_t have = k->in_end - k->in_start, want = LINK_READ_CAP;
 	if (k->in && !have && atomic_load_explicit(&k->in->refs, memory_order_acquire) == 1)
 		k->in_start = k->in_end = 0;
+	if (tcp_stranger(k))
+		want = STRANGER_READ;
 	if (k->in) {
-		uint32_t need = TLS_RECORD;
+		uint32_t need = tcp_stranger(k) ? FRAME_HEADER : TLS_RECORD;
 		if (have >= FRAME_HEADER)
 			need = frame_length(k->in->data + k->in_start) - have;
 		else if (!have && k->in_large)
@@ -233,8 +235,8 @@ static bool in_room(struct tcp_link *k)
 		if (k->in->cap - k->in_end >= need)
 			return true;
 	}
-	struct buf *b = l->spare_in;
-	l->spare_in = NULL;
+	struct buf *b = want == LINK_READ_CAP ? l->spare_in : NULL;
+	l->spare_in = b ? NULL : l->spare_in;
 	if (!b && !(b = buf_new(l->cfg.pool, want)))
 		return false;
 	if (have)
@@ -269,6 +271,11 @@ static bool in_frames(struct tcp_link *k)
 			tcp_fail(k, P2PS_EPROTO);
 			return false;
 		}
+		if (n > STRANGER_FRAME && tcp_stranger(k)) { /* no hello is so long: nothing of it is kept */
+			k->l->cfg.limits->v[LIMIT_HELLO_ID].refused++;
+			tcp_fail(k, P2PS_EPROTO);
+			return false;
+		}
 		if (k->in_end - k->in_start < n)
 			break;
 		k->in_start += n;
@@ -285,7 +292,7 @@ static void in_trim(struct tcp_link *k)
 	struct sockets *l = k->l;
 	if (!k->in || k->in_end != k->in_start || atomic_load_explicit(&k->in->refs, memory_order_acquire) != 1)
 		return;
-	if (!l->spare_in)
+	if (!l->spare_in && k->in->cap == LINK_READ_CAP)
 		l->spare_in = k->in;
 	else
 		buf_unref(k->in);

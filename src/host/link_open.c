@@ -278,10 +278,21 @@ static void admit(struct sockets *l, int fd, const struct sockaddr_storage *ss)
 		evict(l, NULL, LIMIT_HALF_OPEN_ID);
 }
 
+/* A quarter of the memory is for those who are not accepted, and that only while it is there. */
+static bool shake_room(struct sockets *l)
+{
+	const struct pool *p = l->cfg.pool;
+	if (!p->cap || (l->strangers + TLS_SHAKE_BYTES <= p->cap / 4 &&
+			atomic_load_explicit(&p->used, memory_order_relaxed) + TLS_SHAKE_BYTES <= p->cap - p->cap / 8))
+		return true;
+	l->cfg.limits->v[LIMIT_MEMORY_ID].refused++;
+	return false;
+}
+
 void tcp_spoken(struct tcp_link *k)
 {
 	struct sockets *l = k->l;
-	enum gate_answer may = gate_shake(&l->gate, k->source, loop_boot_us());
+	enum gate_answer may = shake_room(l) ? gate_shake(&l->gate, k->source, loop_boot_us()) : GATE_WAIT;
 	if (may == GATE_REFUSE) {
 		SOCKETS_ADD(l->n.refused, 1);
 		tcp_fail(k, P2PS_EBUSY);

@@ -39,7 +39,7 @@ struct toy {
 	int last_err;
 	uint8_t peer_key[32];
 	uint64_t frames, bytes, drained, bad;
-	bool echo, refuse;
+	bool echo, refuse, distant; /* distant: welcomes nobody */
 	/* orders to it, under the lock */
 	char dial[ADDR_TEXT_MAX];
 	uint32_t dial_number, send_link, send_count, send_len, close_link, next_sequence;
@@ -59,6 +59,8 @@ static void toy_step(void *ctx, const struct event *ev, struct outbox *out)
 			struct action *a = outbox_add(out, ACTION_CLOSE);
 			a->close.link = ev->link_up.link;
 			a->close.err = P2PS_EPERM;
+		} else if (ev->link_up.inbound && !t->distant) { /* so that it is no stranger */
+			frame_send(out, ev->link_up.link, &(struct frame){.type = FRAME_WELCOME, .hops = 1});
 		}
 	} else if (ev->type == EVENT_LINK_DOWN) {
 		t->downs++;
@@ -67,6 +69,11 @@ static void toy_step(void *ctx, const struct event *ev, struct outbox *out)
 		t->drained = ev->room.drained;
 	} else if (ev->type == EVENT_FRAME) {
 		struct frame f;
+		if (frame_decode(&f, ev->frame.frame) == 0 && f.type == FRAME_WELCOME) {
+			pthread_cond_broadcast(&t->changed);
+			pthread_mutex_unlock(&t->lock);
+			return;
+		}
 		if (frame_decode(&f, ev->frame.frame) != 0 || (!t->echo && f.sequence != t->expect++))
 			t->bad++;
 		for (uint32_t i = 0; i < f.body.len; i += 997)
@@ -372,6 +379,23 @@ static void silent_ones_make_room(void **state)
 	toy_free(b);
 }
 
+/* From whom the node has not welcomed no more is taken than a hello can have. */
+static void strangers_get_little(void **state)
+{
+	struct toy *a = toy_new(1, 100, 16), *b = toy_new(2, 100, 16);
+	b->distant = true;
+	connect_pair(a, b);
+	ORDER(a, a->send_link = 1 | SEAM_DIALLED; a->send_len = 2000; a->send_count = 5);
+	WAIT(b, b->frames == 5);
+	ORDER(a, a->send_len = 5000; a->send_count = 1);
+	WAIT(b, b->downs == 1);
+	assert_int_equal(b->frames, 5);
+	assert_int_equal(b->bad, 0);
+	assert_int_equal(b->limits.v[LIMIT_HELLO_ID].refused, 1);
+	toy_free(a);
+	toy_free(b);
+}
+
 static void too_many_links(void **state)
 {
 	struct toy *a = toy_new(1, 100, 16), *b = toy_new(2, 3, 16);
@@ -601,6 +625,7 @@ int main(void)
 		cmocka_unit_test(too_many_links),
 		cmocka_unit_test(slow_peers_are_cut),
 		cmocka_unit_test(full_memory_waits),
+		cmocka_unit_test(strangers_get_little),
 		cmocka_unit_test(impostors_are_refused),
 		cmocka_unit_test(a_stolen_certificate_is_worth_nothing),
 		cmocka_unit_test(bad_frames_cut_the_link),
