@@ -79,6 +79,7 @@ struct records_task {
 	uint64_t id; /* of the neighbour; 0: free */
 	enum records_step step;
 	bool done, firm, dirty; /* dirty: something changed since it began */
+	bool gives;             /* it gets what it lacks; else it is only asked */
 	uint64_t done_lo;       /* for the range (done_lo, self] */
 	uint64_t lo, token, due;
 	bool has_cursor, more;

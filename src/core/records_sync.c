@@ -150,6 +150,13 @@ static void tasks_choose(struct node *n)
 		for (unsigned i = 0; i < RECORDS_TASKS_MAX && !task_of(n, ids[k]); i++)
 			if (!rs->task[i].id)
 				rs->task[i] = (struct records_task){.id = ids[k], .due = n->now_us};
+	for (unsigned i = 0; i < RECORDS_TASKS_MAX; i++) { /* only asked so far, and one of the first f now */
+		struct records_task *t = &rs->task[i];
+		if (t->id && t->done && !t->gives && t->step == STEP_IDLE && task_target(n, t)) {
+			t->done = false;
+			t->due = n->now_us;
+		}
+	}
 }
 
 static void tasks_redo(struct node *n, uint64_t except, uint64_t within_us)
@@ -351,12 +358,13 @@ static void task_ask(struct node *n, struct records_task *t)
 				    .flags = t->has_cursor ? RECORDS_MORE : 0};
 	records_digest(n, lo, rs->self, &m.count, &m.word);
 	if (!m.count && !rs->fetching) { /* nothing to give: who has something of ours offers it */
-		t->done = true;
+		t->done = t->gives = true;
 		t->done_lo = rs->lo;
 		return;
 	}
 	if (!t->has_cursor) {
 		t->lo = lo;
+		t->gives = task_target(n, t);
 		t->dirty = false;
 	}
 	t->step = STEP_ASKED;
@@ -554,7 +562,7 @@ static void task_give(struct node *n, struct records_task *t)
 		records_walk(n, &w, t->lo, n->records->self, &t->given_key, t->given_id);
 	else
 		records_walk(n, &w, t->lo, n->records->self, t->has_cursor ? &t->cursor_key : NULL, t->cursor_id);
-	while (task_target(n, t) && count < RECORDS_ITEMS_MAX && (it = records_walk_next(n, &w))) {
+	while (t->gives && count < RECORDS_ITEMS_MAX && (it = records_walk_next(n, &w))) {
 		if (t->more && line_order(n, t->lo, it->key, it->id, end.key, end.id) > 0)
 			break;
 		if (!page_has(n, t, it) && !records_expired(n, it) && records_owns(n, it->key))

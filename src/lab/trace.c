@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "com/frame.h"
+#include "core/records_wire.h"
 #include "core/ring_wire.h"
 
 const char *trace_id(uint64_t id)
@@ -82,6 +83,17 @@ static void put_ring(struct line *l, struct slice body)
 	arena_free(&a);
 }
 
+static void put_records(struct line *l, struct slice body)
+{
+	struct records_message m;
+	if (records_decode(&m, body) != 0) {
+		put(l, " malformed");
+		return;
+	}
+	put(l, " %s #%" PRIu64 " error %d flags %x, %u of (%s, ", records_kind_name(m.kind), m.token, m.err, m.flags, m.count, trace_id(m.from));
+	put(l, "%s] word %" PRIu64, trace_id(m.to), m.word);
+}
+
 void trace_frame(struct slice frame, char *out, size_t n)
 {
 	struct frame f;
@@ -95,6 +107,8 @@ void trace_frame(struct slice frame, char *out, size_t n)
 		put_ring(&l, f.body);
 	else
 		put(&l, " src %s dst %s seq %" PRIu64 " hops %u flags %x, %u B", trace_id(f.src), trace_id(f.dst), f.sequence, f.hops, f.flags, frame.len);
+	if (f.type == FRAME_RECORD)
+		put_records(&l, f.body);
 	if (f.has_interval)
 		put(&l, " to %s", trace_id(f.interval_end));
 }
