@@ -70,6 +70,7 @@ SCHEMA = {
                 5: ("observed", "string")},
     "Bye": {1: ("error", "sint32"), 2: ("text", "string"), 3: ("hint", "Contact"), 4: ("retry_ms", "uint32")},
     "Paths": {1: ("wanted", "bool")},
+    "Reach": {1: ("kind", "uint32"), 2: ("target", "fixed64"), 3: ("number", "fixed64"), 4: ("who", "Contact"), 5: ("error", "sint32")},
     "RootDocument": {1: ("format", "uint32"), 2: ("name", "string"), 3: ("root_key", "bytes"), 4: ("open", "bool"),
                      5: ("chosen_ids", "bool"), 6: ("bits", "uint32"), 7: ("max_nodes", "uint64"), 8: ("faults", "uint32"),
                      9: ("table", "string"), 10: ("lease_ms", "uint32"), 11: ("signed_casts", "bool")},
@@ -176,9 +177,15 @@ def point_ok(s):
     return len(host) <= 253 and bool(re.fullmatch(r"[A-Za-z0-9._-]+", host))
 
 
+def relay_ok(s):
+    ident, _, point = s.partition("@")
+    return (bool(re.fullmatch(r"[1-9][0-9]*", ident)) and int(ident) < 2**64 and point_ok(point)
+            and point.rpartition(":")[0] not in ("0.0.0.0", "[::]"))
+
+
 def addrs_ok(s):
     points = s.split()
-    return len(s.encode()) <= MAX_ADDRS and len(points) <= MAX_POINTS and all(point_ok(p) for p in points)
+    return len(s.encode()) <= MAX_ADDRS and len(points) <= MAX_POINTS and all(point_ok(p) or relay_ok(p) for p in points)
 
 
 def told(addrs, seen):
@@ -391,6 +398,16 @@ def decode_member(b):
            "issuer": m["issuer"].hex()}
     if m["draw"]:
         out["draw"] = m["draw"].hex()
+    return out
+
+
+def decode_reach(b):
+    need(len(b) <= 2048)
+    m = proto("Reach", b)
+    out = {"kind": m["kind"], "target": str(m["target"]), "number": str(m["number"]),
+           "error": m["error"] if LAST_ERROR <= m["error"] <= 0 else ERRORS["EREFUSED"]}
+    if m["who"]:
+        out["who"] = contact(m["who"])
     return out
 
 

@@ -122,6 +122,21 @@ json_t *describe_bye(struct slice s)
 	return o;
 }
 
+json_t *describe_reach(struct slice s)
+{
+	struct reach_message r;
+	if (reach_decode(&r, scratch(), s))
+		return json_null();
+	json_t *o = json_object();
+	put_int(o, "kind", r.kind);
+	put_id(o, "target", r.target);
+	put_id(o, "number", r.number);
+	put_int(o, "error", r.err);
+	if (r.has_who)
+		json_object_set_new(o, "who", contact_json(&r.who));
+	return o;
+}
+
 json_t *describe_paths(struct slice s)
 {
 	bool wanted;

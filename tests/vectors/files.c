@@ -12,6 +12,7 @@ const struct vectors_file vectors_files[] = {
 	{"member", "Signed certificates, revocations, invitations (PROTOCOL 2.7) of the network 0707...07 with derived ids of 64 bits", make_members, describe_member},
 	{"bye", "Bodies of BYE (PROTOCOL 5.4)", make_byes, describe_bye},
 	{"paths", "Bodies of PATHS (PROTOCOL 5.5)", make_paths, describe_paths},
+	{"reach", "Bodies of REACH (PROTOCOL 5.6)", make_reach, describe_reach},
 	{"judgement", "Hellos and what the acceptor says (PROTOCOL 5.2)", make_judgements, NULL},
 	{"ring", "Bodies of RING (PROTOCOL 6)", make_ring, describe_ring},
 	{"route", "What a node knows, a key, and where to next (PROTOCOL 7.1)", make_routes, NULL},

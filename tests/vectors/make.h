@@ -13,6 +13,7 @@ void make_hellos(json_t *v);
 void make_welcomes(json_t *v);
 void make_byes(json_t *v);
 void make_paths(json_t *v);
+void make_reach(json_t *v);
 void make_judgements(json_t *v);
 void make_ring(json_t *v);
 void make_lookups(json_t *v);

@@ -107,6 +107,14 @@ void make_contacts(json_t *v)
 	add_contact(v, "9 access points", &c);
 	c.addrs = (char *)"no-port";
 	add_contact(v, "an access point without a port", &c);
+	c.addrs = (char *)"18446744073709551615@192.0.2.1:4000 16@[2001:db8::1]:4001 node.example:4002";
+	add_contact(v, "two relay points, and an access point", &c);
+	c.addrs = (char *)"0@192.0.2.1:4000";
+	add_contact(v, "a relay point of nobody", &c);
+	c.addrs = (char *)"18446744073709551616@192.0.2.1:4000";
+	add_contact(v, "a relay point with an id of more than 64 bits", &c);
+	c.addrs = (char *)"16@0.0.0.0:4000";
+	add_contact(v, "an unspecified relay point", &c);
 }
 
 void make_access_points(json_t *v)
@@ -296,6 +304,29 @@ void make_byes(json_t *v)
 	b = (struct bye){.err = P2PS_EPROTO, .text = longer};
 	vectors_add(v, describe_bye, "a text that is too long is left out", bye_encode(&vectors_pool, &b));
 	vectors_add(v, describe_bye, "cut short", vectors_bytes("\x12\5""ab", 4));
+}
+
+static void add_reach(json_t *v, const char *name, const struct reach_message *r)
+{
+	vectors_add(v, describe_reach, name, reach_encode(&vectors_pool, r));
+}
+
+void make_reach(json_t *v)
+{
+	struct reach_message r = {.kind = REACH_PROBE, .number = 7, .has_who = true,
+				  .who = vectors_contact(3, 0, "203.0.113.1:40001 0.0.0.0:4000", "")};
+	add_reach(v, "dial me back", &r);
+	add_reach(v, "dialled back in vain", &(struct reach_message){.kind = REACH_PROBED, .number = 7, .err = P2PS_ETIMEOUT});
+	add_reach(v, "have it call me", &(struct reach_message){.kind = REACH_CALL, .number = UINT64_MAX, .target = 16});
+	r = (struct reach_message){.kind = REACH_CALLED, .target = 16, .has_who = true, .who = vectors_contact(3, 5, "192.0.2.9:1", "eu")};
+	add_reach(v, "it asks you to call", &r);
+	r = (struct reach_message){.kind = REACH_NO, .target = 16, .number = 8, .err = P2PS_ENO_NODE, .has_who = true,
+				   .who = vectors_contact(4, 17, "192.0.2.17:4000", "")};
+	add_reach(v, "no link with it, ask that one", &r);
+	r = (struct reach_message){.kind = REACH_MOVED, .has_who = true, .who = vectors_contact(3, 5, "16@192.0.2.1:4000", "")};
+	add_reach(v, "reached through somebody else from now on", &r);
+	vectors_add(v, describe_reach, "an unknown kind and error", vectors_bytes("\x08\x63\x28\xc7\x01", 5));
+	vectors_add(v, describe_reach, "a contact with half a key", vectors_bytes("\x08\6\x22\4\x1a\2ab", 8));
 }
 
 void make_paths(json_t *v)

@@ -40,6 +40,7 @@ json_t *describe_hello(struct slice s);
 json_t *describe_welcome(struct slice s);
 json_t *describe_bye(struct slice s);
 json_t *describe_paths(struct slice s);
+json_t *describe_reach(struct slice s);
 json_t *describe_document(struct slice s);
 json_t *describe_ring(struct slice s);
 json_t *describe_lookup(struct slice s);       /* a whole frame */
