@@ -450,6 +450,41 @@ static void crashes(void **state)
 	assert_true(redelegated > 10); /* or the test would show nothing */
 }
 
+static unsigned poisoned;
+static bool poison(unsigned i, const uint8_t *frame, uint32_t len)
+{
+	for (uint32_t k = 0; i && k + 8 <= len; k++)
+		if (!memcmp(frame + k, "poison!!", 8)) {
+			poisoned++;
+			return true;
+		}
+	return false;
+}
+
+/* Whoever takes this cast crashes in its step, so nobody but the origin, another build, ever hands it on; and that gives up
+ * after some deaths. The network lives. */
+static void poisonous(void **state)
+{
+	(void)state;
+	enum { N = 40 };
+	make(N, 9, 1000, NULL);
+	poisoned = 0;
+	W.poison = poison;
+	post(0, (struct cast_request){.mode = CAST_ALL}, 1, 8, "poison!!");
+	for (int k = 0; k < 2000 && !S.replied; k++)
+		run(10000);
+	assert_true(S.replied && S.delivered == 0);
+	run(20 * SECOND);
+	unsigned live = 0;
+	for (unsigned i = 0; i < N; i++)
+		live += W.v[i].n != NULL;
+	print_message("a poisonous broadcast among %u: %u crashed\n", N, poisoned);
+	assert_true(poisoned > 0 && live == N - poisoned && live >= N / 4);
+	cast(0, (struct cast_request){.mode = CAST_ALL}, 1, 8, "harmless");
+	assert_int_equal(S.delivered, live - 1);
+	done();
+}
+
 /* Links break while casts are on their way; everybody lives: everybody gets everything once, and it is known. */
 static void broken_links(void **state)
 {
@@ -929,7 +964,7 @@ int main(void)
 		cmocka_unit_test(broadcast),	cmocka_unit_test(list),		cmocka_unit_test(keys),
 		cmocka_unit_test(long_list),	cmocka_unit_test(succ),		cmocka_unit_test(batches),
 		cmocka_unit_test(large),	cmocka_unit_test(crashes),	cmocka_unit_test(broken_links),
-		cmocka_unit_test(branches),	cmocka_unit_test(while_joining), cmocka_unit_test(full_streams),
+		cmocka_unit_test(poisonous), cmocka_unit_test(branches),	cmocka_unit_test(while_joining), cmocka_unit_test(full_streams),
 		cmocka_unit_test(pipeline),	cmocka_unit_test(limits),	cmocka_unit_test(flush),
 		cmocka_unit_test(seen),		cmocka_unit_test(cut_short),
 		cmocka_unit_test(reliable_quiet),  cmocka_unit_test(reliable_crashes),

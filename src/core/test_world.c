@@ -448,6 +448,10 @@ static void happen(struct test_world *w, struct test_event *e)
 		test_world_inject(w, me->node, &ev);
 		return;
 	}
+	if (w->poison && w->poison(me->node, e->data.p, e->data.len)) {
+		gone(w, me->node);
+		return;
+	}
 	ev.type = EVENT_FRAME;
 	ev.frame.link = me->number;
 	ev.frame.frame = e->data;

@@ -47,6 +47,8 @@ struct test_world {
 	void (*on_deliver)(void *ctx, unsigned i, const struct action_deliver *d);
 	void (*on_frame)(void *ctx, unsigned from, unsigned to, const uint8_t *frame, uint32_t len);
 	void *ctx;
+	/* A build that crashes on this frame, before its step has done anything that others could see. */
+	bool (*poison)(unsigned i, const uint8_t *frame, uint32_t len);
 	bool (*cut)(void *ctx, unsigned a, unsigned b); /* no dial from a to b succeeds */
 	void *cut_ctx;
 };
