@@ -315,3 +315,24 @@ def test_no_mapping_when_told_not_to(net):
         everything(net, [a, n])
     finally:
         with_net.__exit__(None, None, None)
+
+
+def test_private_network_behind_nat(net):
+    """Certificates are shown inside the sealed link, too: both behind NAT, in a network of invited members."""
+    with_net = internet(net)
+    if not with_net:
+        return
+    try:
+        a, n, m = with_net.public(), with_net.house(), with_net.house()
+        a._started(a.run("create", "--listen", "10.88.0.1:0"))
+        line = a.run("invite", "--uses", 2, as_json=False).out.strip()
+        for x in (n, m):
+            x._started(x.run("join", line))
+        net.wait_whole([a, n, m])
+        reachable(n, "no")
+        reachable(m, "no")
+        everything(net, [a, n, m])
+        send_both_ways(n, m, "sealed and certified")
+        check(ways(n, m) == ("relayed", "relayed"), f"ways: {ways(n, m)}")
+    finally:
+        with_net.__exit__(None, None, None)
