@@ -86,9 +86,10 @@ uint64_t ring_size_estimate(const struct ring *r)
 {
 	if (!r->succ_n || r->succ_whole)
 		return (uint64_t)r->succ_n + 1;
-	uint64_t span = ids_cw(r->self->id, r->succ[r->succ_n - 1]->id, r->cfg.mask);
+	/* With our own range: the few members of a ring that came apart may stand close together, and one of them owns the rest. */
+	uint64_t span = ids_cw(r->lo, r->succ[r->succ_n - 1]->id, r->cfg.mask);
 	unsigned __int128 ring = (unsigned __int128)r->cfg.mask + 1;
-	uint64_t n = (uint64_t)(ring * r->succ_n / (span ? span : 1));
+	uint64_t n = (uint64_t)(ring * (r->succ_n + 1) / (span ? span : 1));
 	return n > r->succ_n ? n : (uint64_t)r->succ_n + 1;
 }
 
