@@ -523,7 +523,8 @@ void ring_trouble_progress(struct ring *r)
 	uint64_t patience = (r->faults + 1) * r->lease; /* as long as f in a row need to be reclaimed, and a little more */
 	bool stuck = r->no_lease_us && r->now - r->no_lease_us < r->lease / 2;
 	if (ring_serving(r)) {
-		bool more = r->own_lease && r->now < r->own_us + 3 * patience;
+		bool alone = r->now >= r->grant_end && r->now >= r->heard_us + 2 * r->lease; /* soon */
+		bool more = r->own_lease && !alone && r->now < r->own_us + 3 * patience;
 		if (more && r->now + r->lease / 4 >= r->lease_end)
 			r->lease_end = r->now + r->lease;
 		if (more)

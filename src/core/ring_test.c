@@ -457,7 +457,7 @@ static void forced_ring(void **state)
 	/* The whole neighbourhood vanishes: what is left is a ring of its own. */
 	for (unsigned i = 1; i < 8; i++)
 		world_crash(&w, i);
-	world_run(&w, 12 * SECOND);
+	world_run(&w, 16 * SECOND);
 	assert_true(ring_serves(w.p[0].ring, 30000) && w.p[0].alone == 2);
 	/* And others may join it. */
 	unsigned q = world_add(&w, 30000, 1);
