@@ -353,8 +353,12 @@ def test_tiny_rings_of_derived_ids(net):
     """16 points, 15 ids: whose derived id is taken draws another device key."""
     nodes = net.make(7, "--bits", 4)
     check(len({n.id for n in nodes}) == 7 and all(0 < int(n.id) < 16 for n in nodes), f"ids {[n.id for n in nodes]}")
-    n = net.node()
-    r = n.join(nodes[0], "--id", 5, ok=False)
+
+
+def test_no_id_can_be_asked_for_where_ids_are_derived(net):
+    """With 64 bits: in a tiny ring the id asked for may happen to be the one of the key."""
+    (first,) = net.make(1)
+    r = net.node().join(first, "--id", 5, ok=False)
     check(r.code == 2 and "derived" in r.out, f"an id asked for where ids are derived: {r.code} {r.out}")
 
 
