@@ -16,13 +16,21 @@ static void short_add(struct node *n, const struct cast_item *it, int code)
 		c->shorts[c->short_at++ % CAST_SHORTS_MAX] = (struct cast_short){it->origin, it->incarnation, it->sequence, code};
 }
 
+static bool same_cast(const struct cast_item *a, const struct cast_item *b)
+{
+	return a->origin == b->origin && a->incarnation == b->incarnation && a->sequence == b->sequence && !a->local;
+}
+
 /* What became of the same cast, brought by somebody else before. */
 static int short_code(const struct node *n, const struct cast_item *it)
 {
 	const struct cast *c = n->cast;
 	if (!cast_seen_test(n, it->origin, it->incarnation, it->sequence))
 		return P2PS_ESTREAM_FULL; /* refused while this one waited for it */
-
+	/* Refused, too, and brought once more since: that copy stands behind this one and waits. */
+	for (const struct cast_item *w = c->waits; w; w = w->wait_next)
+		if (!w->echo && same_cast(w, it))
+			return P2PS_EUNKNOWN_OUTCOME;
 	for (unsigned i = 0; c->shorts && i < CAST_SHORTS_MAX; i++) {
 		const struct cast_short *s = &c->shorts[i];
 		if (s->origin == it->origin && s->incarnation == it->incarnation && s->sequence == it->sequence)
@@ -35,7 +43,7 @@ static int short_code(const struct node *n, const struct cast_item *it)
 static bool twin_waits(const struct cast *c, const struct cast_item *it)
 {
 	for (const struct cast_item *w = c->waits; w && w != it; w = w->wait_next)
-		if (w->origin == it->origin && w->incarnation == it->incarnation && w->sequence == it->sequence && !w->local)
+		if (same_cast(w, it))
 			return true;
 	return false;
 }
