@@ -667,7 +667,7 @@ static void correction_use(struct node *n, struct peer *p, const Wire__Correctio
 	struct route *r = n->route;
 	/* Ranges that overlap: it is in another ring. */
 	if (ids_in_oo(p->c.id, r->lo, node_id(n), n->mask) || ids_in_oo(node_id(n), m->from & n->mask, p->c.id, n->mask)) {
-		merge_lost(n, &p->c);
+		merge_overlap(n, &p->c);
 		return;
 	}
 	struct route_known *k = route_known_add(n, p);

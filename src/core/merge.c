@@ -40,6 +40,7 @@ struct merge_lost {
 	uint64_t at;
 	uint8_t tries;
 	bool told; /* said to be in another ring: asked before the others */
+	bool overlap; /* its range overlaps ours: it is asked though we have links to it */
 };
 struct merge_view { /* what a node says of its ring */
 	uint64_t id, from, leader, leader_size, size;
@@ -122,6 +123,13 @@ void merge_lost(struct node *n, const struct contact *who)
 {
 	if (n->merge)
 		merge_add(n, who);
+}
+
+void merge_overlap(struct node *n, const struct contact *who)
+{
+	struct merge_lost *l = n->merge ? merge_add(n, who) : NULL;
+	if (l)
+		l->overlap = true;
 }
 
 void merge_moved(struct node *n)
@@ -489,7 +497,7 @@ void merge_timer(struct node *n)
 		g->v[i].told = false;
 		struct peer *p = com_find(n->com, g->v[i].c.id);
 		bool all = n->table->strategy->everybody; /* links to everybody prove nothing */
-		if (!merge_shaky(n) && p && p->state == PEER_UP && (p->held[COM_RING] || (!all && (p->held[COM_FINGER] || p->held[COM_FINGER_IN])))) {
+		if (!merge_shaky(n) && !g->v[i].overlap && p && p->state == PEER_UP && (p->held[COM_RING] || (!all && (p->held[COM_FINGER] || p->held[COM_FINGER_IN])))) {
 			merge_remove(n, i); /* it has turned up in our own ring */
 			k--;
 			continue;

@@ -10,6 +10,8 @@ struct merge *merge_new(struct node *n);
 void merge_free(struct node *n);
 /* A member we had a link to, or remember, cannot be reached now: it may be in another ring when we meet it again. */
 void merge_lost(struct node *n, const struct contact *who);
+/* A member says that it owns what we own: one of us is in another ring, or ours winds round more than once. */
+void merge_overlap(struct node *n, const struct contact *who);
 void merge_peer(struct node *n, struct peer *p, bool up, int err);
 #define MERGE_TICKET 0x80000000u /* of dials of addresses; their end comes here: */
 void merge_dialled(struct node *n, struct peer *p);
