@@ -2,7 +2,7 @@
  *
  * The idea: N places on a small ring, a process for each; one step of a process is one event of a node (a message, a
  * time-out, a fault), taken whole. Time is not a number: a lease "may run out" whenever nothing obliges it to last, and
- * its granter may act on that only afterwards (lease.pml shows that the rules of time give this order). After every
+ * its granter may act on that only afterwards (why the rules of time give this order: ring-protocol.md). After every
  * step I1, I2, I3 and I5 are asserted; when nothing more can happen, I4.
  *
  * Compile-time choices:

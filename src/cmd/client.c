@@ -1,23 +1,43 @@
 /* The command's only way to a daemon: HTTP over the control socket, by libcurl. */
 #include <curl/curl.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "cmd/cmd.h"
 #include "p2ps.h"
 
 #define REPLY_MAX (64u << 20)
+#define SILENCE_S 75 /* no operation is silent for so long, and streams have heartbeats: the daemon hangs */
 
 struct transfer {
 	CURL *curl;
 	char *text;
 	size_t len;
 	bool stream, stopped;
+	time_t heard;
 	int (*on_line)(void *ctx, json_t *j);
 	void *ctx;
 	struct client_reply *reply;
 };
+
+static time_t now_s(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec;
+}
+
+static int on_progress(void *arg, curl_off_t a, curl_off_t b, curl_off_t c, curl_off_t d)
+{
+	const struct transfer *t = arg;
+	(void)a, (void)b, (void)c, (void)d;
+	return now_s() - t->heard > SILENCE_S;
+}
 
 static void feed_line(struct transfer *t, const char *p, size_t n)
 {
@@ -36,6 +56,7 @@ static size_t on_data(char *data, size_t size, size_t count, void *arg)
 {
 	struct transfer *t = arg;
 	size_t n = size * count;
+	t->heard = now_s();
 	if (t->len + n > REPLY_MAX)
 		return 0;
 	char *text = realloc(t->text, t->len + n + 1);
@@ -106,13 +127,24 @@ static char *make_url(CURL *curl, const struct cmd_line *line)
 	return url;
 }
 
-static int finish(struct transfer *t, CURLcode rc)
+/* The daemon hangs up on other users without a word. */
+static bool somebody_elses(const char *socket)
+{
+	struct stat st;
+	return stat(socket, &st) == 0 ? st.st_uid != geteuid() : errno == EACCES;
+}
+
+static int finish(struct transfer *t, CURLcode rc, const char *socket)
 {
 	curl_easy_getinfo(t->curl, CURLINFO_RESPONSE_CODE, &t->reply->status);
-	if (t->stream && (rc == CURLE_OK || t->stopped || rc == CURLE_RECV_ERROR || rc == CURLE_PARTIAL_FILE))
+	if (t->stream && (rc == CURLE_OK || t->stopped))
 		return 0;
+	if (rc != CURLE_OK && !t->len && !t->stream && somebody_elses(socket))
+		return P2PS_EPERM;
 	if (rc == CURLE_COULDNT_CONNECT || rc == CURLE_GOT_NOTHING)
 		return P2PS_ENOT_RUNNING;
+	if (rc == CURLE_ABORTED_BY_CALLBACK)
+		return P2PS_ETIMEOUT;
 	if (rc != CURLE_OK)
 		return P2PS_ECLOSED;
 	t->reply->json = json_loadb(t->text ? t->text : "", t->len, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
@@ -125,7 +157,7 @@ int client_call(const struct cmd_line *line, const void *body, size_t len, struc
 	char path[4200];
 	snprintf(path, sizeof path, "%s/control.sock", line->dir);
 	*reply = (struct client_reply){0};
-	struct transfer t = {.curl = curl_easy_init(), .on_line = on_line, .ctx = ctx, .reply = reply};
+	struct transfer t = {.curl = curl_easy_init(), .heard = now_s(), .on_line = on_line, .ctx = ctx, .reply = reply};
 	char *url = t.curl ? make_url(t.curl, line) : NULL;
 	if (!url) {
 		curl_easy_cleanup(t.curl);
@@ -139,6 +171,9 @@ int client_call(const struct cmd_line *line, const void *body, size_t len, struc
 	curl_easy_setopt(t.curl, CURLOPT_WRITEDATA, &t);
 	curl_easy_setopt(t.curl, CURLOPT_HEADERFUNCTION, on_header);
 	curl_easy_setopt(t.curl, CURLOPT_HEADERDATA, &t);
+	curl_easy_setopt(t.curl, CURLOPT_XFERINFOFUNCTION, on_progress);
+	curl_easy_setopt(t.curl, CURLOPT_XFERINFODATA, &t);
+	curl_easy_setopt(t.curl, CURLOPT_NOPROGRESS, 0L);
 	if (line->op->flags & OP_WRITES) {
 		headers = curl_slist_append(headers, "Content-Type: application/octet-stream");
 		curl_easy_setopt(t.curl, CURLOPT_POST, 1L);
@@ -146,7 +181,7 @@ int client_call(const struct cmd_line *line, const void *body, size_t len, struc
 		curl_easy_setopt(t.curl, CURLOPT_POSTFIELDS, body ? body : "");
 	}
 	curl_easy_setopt(t.curl, CURLOPT_HTTPHEADER, headers);
-	int err = finish(&t, curl_easy_perform(t.curl));
+	int err = finish(&t, curl_easy_perform(t.curl), path);
 	curl_slist_free_all(headers);
 	curl_easy_cleanup(t.curl);
 	free(url);

@@ -166,6 +166,16 @@ static int fail_not_running(const struct cmd_line *line)
 	return cmd_fail(line, P2PS_ENOT_RUNNING, text);
 }
 
+static int fail_call(const struct cmd_line *line, int err)
+{
+	char text[4300];
+	const char *what = err == P2PS_EPERM ? "belongs to another user" : err == P2PS_ECLOSED ? "ended before its answer did"
+			 : err == P2PS_ETIMEOUT ? "does not answer: it hangs, or is stopped" : NULL;
+	if (what)
+		snprintf(text, sizeof text, "the daemon of %s %s", line->dir, what);
+	return cmd_fail(line, err, what ? text : NULL);
+}
+
 static int run_on_daemon(const struct cmd_line *line)
 {
 	char *input = NULL;
@@ -181,7 +191,7 @@ static int run_on_daemon(const struct cmd_line *line)
 	if (err == P2PS_ENOT_RUNNING) {
 		code = fail_not_running(line);
 	} else if (err) {
-		code = cmd_fail(line, err, NULL);
+		code = fail_call(line, err);
 	} else {
 		code = r.json ? finish_reply(line, &r) : finish_stream(line, &r);
 	}

@@ -128,15 +128,15 @@ static const struct op_arg succ_args[] = {
 	END,
 };
 static const struct op_arg messages_args[] = {
-	{"follow", ARG_BOOL, .help = "wait for further messages"},
-	{"since", ARG_INT, .meta = "SEQ", .min = 0, .max = INT64_MAX, .help = "only messages after this number"},
+	{"follow", ARG_BOOL, .help = "wait for further messages, without an end unless --count or --timeout sets one (which wait, too)"},
+	{"since", ARG_INT, .meta = "SEQ", .min = 0, .max = INT64_MAX, .help = "only messages after this number; they begin at 1 with each start of the daemon, so one that was not reached yet shows all"},
 	{"count", ARG_INT, .meta = "N", .min = 1, .max = INT64_MAX, .help = "end after so many"},
 	{"timeout", ARG_INT, .meta = "S", .min = 0, .max = 86400 * 365, .help = "end after so many seconds"},
 	END,
 };
 static const struct op_arg events_args[] = {
-	{"follow", ARG_BOOL, .help = "wait for further events"},
-	{"since", ARG_INT, .meta = "SEQ", .min = 0, .max = INT64_MAX, .help = "only events after this number"},
+	{"follow", ARG_BOOL, .help = "wait for further events, without an end unless --count or --timeout sets one (which wait, too)"},
+	{"since", ARG_INT, .meta = "SEQ", .min = 0, .max = INT64_MAX, .help = "only events after this number; they begin at 1 with each start of the daemon, so one that was not reached yet shows all"},
 	{"count", ARG_INT, .meta = "N", .min = 1, .max = INT64_MAX, .help = "end after so many"},
 	{"timeout", ARG_INT, .meta = "S", .min = 0, .max = 86400 * 365, .help = "end after so many seconds"},
 	END,

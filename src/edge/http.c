@@ -221,7 +221,9 @@ static enum MHD_Result stream_start(struct http_call *call, struct backlog *log,
 	s->log = log;
 	s->op = call->op;
 	s->conn = call->conn;
-	s->from = (uint64_t)(since < 0 ? 0 : since) + 1;
+	if (since < 0 || (uint64_t)since > last) /* a number of an earlier run: everything since is new */
+		since = 0;
+	s->from = (uint64_t)since + 1;
 	s->follow = value_bool(args, "follow", false) || count > 0 || timeout > 0;
 	s->left = count > 0 ? (uint64_t)count : UINT64_MAX;
 	s->deadline_ms = timeout > 0 ? now + (uint64_t)timeout * 1000 : 0;

@@ -168,7 +168,11 @@ static int take_lock(struct dir *d, char *why, size_t why_size)
 		return fail(why, why_size, error_of(errno), d->path, strerror(errno));
 	if (flock(d->lock_fd, LOCK_EX | LOCK_NB) != 0) {
 		char what[80];
-		snprintf(what, sizeof what, "in use by another daemon (process %ld)", dir_owner(d->path));
+		long owner = dir_owner(d->path); /* not known while that one is just starting */
+		if (owner > 0)
+			snprintf(what, sizeof what, "in use by another daemon (process %ld)", owner);
+		else
+			snprintf(what, sizeof what, "in use by another daemon");
 		return fail(why, why_size, P2PS_EDIR_BUSY, d->path, what);
 	}
 	snprintf(pid, sizeof pid, "%ld\n", (long)getpid());

@@ -156,6 +156,26 @@ def test_streams_follow_and_count(net):
     check(r.code == 7, f"count not reached: exit {r.code}")
 
 
+def test_a_stream_tells_a_death_from_an_end(net):
+    (a,) = net.make(1)
+    for end, code in (("kill", 30), ("down", 0)):
+        follow = subprocess.Popen([net.p2ps, "events", "--follow", "--json", "--dir", a.dir], stdout=subprocess.PIPE, env=net.env)
+        follow.stdout.readline()
+        if end == "kill":
+            a.kill()
+        else:
+            a.stop()
+        follow.communicate(timeout=60)
+        check(follow.returncode == code, f"a stream after {end}: exit {follow.returncode}")
+        a.up()
+    a.run("send", "--to", a.id, "anew")
+    check([m["data"] for m in a.messages(since=1000)] == ["anew"], "a number of an earlier run hides what came since")
+    if os.geteuid() == 0:
+        os.chmod(net.dir, 0o755)
+        r = subprocess.run([net.p2ps, "status", "--json", "--dir", a.dir], stdout=subprocess.PIPE, env=net.env, user=65534, check=False)
+        check(r.returncode == 5 and b"another user" in r.stdout, f"another user: {r.returncode} {r.stdout}")
+
+
 def test_messages_up_to_a_mebibyte(net):
     a, b = net.make(2)
     payload = os.urandom(1 << 20)
