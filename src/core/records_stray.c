@@ -64,10 +64,9 @@ static uint32_t stray_gather(struct node *n, uint64_t from, uint64_t to)
 		s->v[count] = (struct record_ref){.key = it->key, .sum = it->sum};
 		memcpy(s->v[count++].id, it->id, RECORD_ID);
 	}
-	struct record_ref *fit = pool_realloc(n->pool, s->v, STRAY_BATCH * sizeof *s->v, count * sizeof *s->v);
-	if (!count || !fit) {
-		if (count)
-			pool_free(n->pool, s->v, STRAY_BATCH * sizeof *s->v);
+	struct record_ref *fit = count ? pool_realloc(n->pool, s->v, STRAY_BATCH * sizeof *s->v, count * sizeof *s->v) : NULL;
+	if (!fit) {
+		pool_free(n->pool, s->v, STRAY_BATCH * sizeof *s->v);
 		s->v = NULL;
 		return 0;
 	}

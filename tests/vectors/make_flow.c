@@ -202,6 +202,7 @@ static void add_signature(json_t *v, const char *name, const char *type, struct 
 	json_object_set_new(o, "network_id", vectors_hex(id, sizeof id));
 	json_object_set_new(o, "signed", vectors_hex(text, n));
 	json_array_append_new(v, o);
+	slice_drop(&s);
 }
 
 void make_cast_signatures(json_t *v)
