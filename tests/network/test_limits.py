@@ -69,7 +69,8 @@ def hostile(net, kind, count):
     check(len(a.messages(count=sent + 1)) == sent + 1, "messages to the attacked node were lost")
     rows = limits(a)
     check(rows["memory"]["peak"] < 32 << 20, rows["memory"])
-    check(resident(a) < 48 << 20, f"{resident(a)} bytes")  # with the program itself and its libraries
+    if "ASAN_OPTIONS" not in os.environ:  # whose own memory is many times as much
+        check(resident(a) < 48 << 20, f"{resident(a)} bytes")  # with the program itself and its libraries
     check(rows["half_open"]["peak"] <= rows["half_open"]["value"] + 1, rows["half_open"])
     check(rows["sockets"]["peak"] <= rows["sockets"]["value"], rows["sockets"])
     check(len(late.ring().json) == 3, "the ring is not whole")
