@@ -351,7 +351,8 @@ P2PS_API int p2ps_invite(p2ps_node *node, unsigned expires_s, unsigned uses, int
 P2PS_API int p2ps_members(p2ps_node *node, p2ps_op **op);
 
 /* Revokes a membership; every member cuts its links to it. why: 1 to 200 bytes, for everybody to read. An issuer is revoked
- * by the root key, or when a second issuer says so, too; `certified`: with those that it certified. P2PS_ENO_NODE. */
+ * by the root key, or when a second issuer of another line says so, too (a line: an issuer that the root key certified, and
+ * those below it; P2PS_EPERM when there are no two lines); `certified`: with those that it certified. P2PS_ENO_NODE. */
 P2PS_API int p2ps_revoke(p2ps_node *node, uint64_t id, const char *why, int certified, p2ps_op **op);
 
 /* ---------------------------------------------------------------------------------------------------------------

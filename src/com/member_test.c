@@ -278,6 +278,60 @@ static void test_revoke_issuer(void **state)
 	roll_free(r);
 }
 
+/* Who has an issuer's key can make itself as many issuers as it likes: they are one voice. */
+static void test_voices(void **state)
+{
+	struct roll *r = roll_new(&pool, cr, &net);
+	add(r, issuer(A, ROOT, T0));
+	add(r, issuer(C, A, T0));
+	assert_false(roll_issuers_can_revoke(r, key[C], T0)); /* there is one line only */
+	add(r, issuer(B, ROOT, T0));
+	assert_true(roll_issuers_can_revoke(r, key[C], T0));
+	assert_false(roll_issuers_can_revoke(r, key[B], T0)); /* without B, one line */
+	assert_int_equal(add(r, revoke(B, A, T0 + 50, true)), 0);
+	assert_int_equal(add(r, revoke(B, C, T0 + 51, true)), 0);
+	assert_false(roll_revoked(r, key[B])); /* an issuer and its accomplice */
+	assert_true(roll_issuer(r, key[B], T0 + 500));
+	assert_int_equal(add(r, issuer(D, A, T0)), 0);
+	assert_int_equal(add(r, revoke(B, D, T0 + 52, true)), 0);
+	assert_false(roll_revoked(r, key[B])); /* nor with two of them */
+	assert_int_equal(add(r, issuer(C, B, T0)), 0);
+	assert_true(roll_revoked(r, key[B])); /* C stands for B's line, too */
+	roll_free(r);
+	/* nor two of them without the one that certified them; a word from another line makes it two */
+	r = roll_new(&pool, cr, &net);
+	add(r, issuer(A, ROOT, T0));
+	add(r, issuer(B, A, T0));
+	add(r, issuer(C, A, T0));
+	add(r, issuer(D, ROOT, T0));
+	assert_int_equal(add(r, revoke(D, B, T0 + 50, false)), 0);
+	assert_int_equal(add(r, revoke(D, C, T0 + 51, false)), 0);
+	assert_false(roll_revoked(r, key[D]));
+	assert_int_equal(add(r, revoke(A, D, T0 + 50, false)), 0);
+	assert_false(roll_revoked(r, key[A]));
+	assert_int_equal(add(r, revoke(A, C, T0 + 51, true)), 0);
+	assert_true(roll_revoked(r, key[A]));
+	assert_true(roll_issuer(r, key[A], T0 + 40)); /* only one voice said `certified` */
+	assert_int_equal(add(r, revoke(A, B, T0 + 52, true)), 0);
+	assert_true(roll_issuer(r, key[A], T0 + 40)); /* as B's is C's */
+	assert_int_equal(add(r, revoke(A, D, T0 + 53, true)), 0);
+	assert_false(roll_issuer(r, key[A], T0 + 40));
+	/* certified by an issuer first, by the root key then: a line of its own, and only that */
+	assert_int_equal(add(r, issuer(C, ROOT, T0)), 0);
+	assert_true(roll_revoked(r, key[D]));
+	roll_free(r);
+	r = roll_new(&pool, cr, &net);
+	add(r, issuer(A, ROOT, T0));
+	add(r, issuer(B, A, T0));
+	add(r, issuer(B, ROOT, T0));
+	add(r, issuer(C, B, T0));
+	add(r, issuer(D, ROOT, T0));
+	assert_int_equal(add(r, revoke(D, B, T0 + 50, false)), 0);
+	assert_int_equal(add(r, revoke(D, C, T0 + 50, false)), 0);
+	assert_false(roll_revoked(r, key[D])); /* B does not stand for A any more */
+	roll_free(r);
+}
+
 static void test_revoke_by_root(void **state)
 {
 	struct roll *r = roll_new(&pool, cr, &net);
@@ -332,7 +386,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_certificate), cmocka_unit_test(test_ids), cmocka_unit_test(test_line), cmocka_unit_test(test_proof),
 		cmocka_unit_test(test_chain), cmocka_unit_test(test_times), cmocka_unit_test(test_revoke_member),
-		cmocka_unit_test(test_revoke_issuer), cmocka_unit_test(test_revoke_by_root), cmocka_unit_test(test_any_order),
+		cmocka_unit_test(test_revoke_issuer), cmocka_unit_test(test_voices), cmocka_unit_test(test_revoke_by_root), cmocka_unit_test(test_any_order),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
 }

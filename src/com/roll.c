@@ -99,51 +99,79 @@ static struct ruling root_ruling(const struct roll *r, const uint8_t key[32])
 	return v;
 }
 
-/* Certified by the root key, or by somebody who is, as far as the root key's word goes. */
-static bool issuer_for_root(const struct roll *r, const uint8_t key[32], uint64_t at)
+/* Who said something, and whose voice it is: an issuer's that the root key certified is its own, that of one below it the
+ * voice of the issuer that certified it. So a stolen key is one voice, whatever it certifies. Two of them: two issuers that can
+ * be told apart by their voices; who has certificates of two issuers can stand for either, but not for both. Pairs of which
+ * neither all have the first one's speaker nor all its voice hold two that differ in both. */
+struct voices {
+	const uint8_t *who, *voice;
+	bool other_who, other_voice;
+};
+
+static void voice_add(struct voices *v, const uint8_t who[32], const uint8_t voice[32])
 {
-	struct ruling own = root_ruling(r, key);
-	if (!acts(&own, at))
-		return false;
-	for (uint32_t i = 0; i < r->len; i++) {
-		const struct roll_entry *e = &r->v[i];
-		if (!e->is_cert || memcmp(e->key, key, 32))
-			continue;
-		if (is_root(r, e->issuer))
-			return true;
-		struct ruling above = root_ruling(r, e->issuer);
-		if (acts(&above, e->at) && roll_depth(r, e->issuer) == 1)
-			return true;
-	}
-	return false;
+	v->voice = v->who ? v->voice : voice;
+	v->who = v->who ? v->who : who;
+	v->other_who |= memcmp(v->who, who, 32) != 0;
+	v->other_voice |= memcmp(v->voice, voice, 32) != 0;
 }
 
-/* The root key's word, and that of two issuers other than the one concerned. */
+static bool two_voices(const struct voices *v) { return v->other_who && v->other_voice; }
+
+/* Certified by the root key, or by somebody who is, as far as the root key's word goes: with which voices? */
+static bool speaks(const struct roll *r, const uint8_t key[32], uint64_t at, struct voices *v)
+{
+	struct ruling own = root_ruling(r, key);
+	bool any = false;
+	if (!acts(&own, at))
+		return false;
+	if (roll_depth(r, key) == 1) {
+		voice_add(v, key, key);
+		return true;
+	}
+	for (uint32_t i = 0; i < r->len; i++) {
+		const struct roll_entry *e = &r->v[i];
+		if (!e->is_cert || memcmp(e->key, key, 32) || roll_depth(r, e->issuer) != 1)
+			continue;
+		struct ruling above = root_ruling(r, e->issuer);
+		if (!acts(&above, e->at))
+			continue;
+		voice_add(v, key, e->issuer);
+		any = true;
+	}
+	return any;
+}
+
+/* The root key's word, and that of two voices other than the one concerned. */
 static struct ruling ruling(const struct roll *r, const uint8_t key[32])
 {
 	struct ruling v = root_ruling(r, key);
-	const struct roll_entry *first = NULL, *first_certified = NULL;
+	struct voices all = {0}, certified = {0};
 	uint64_t at = UINT64_MAX;
-	bool two = false, two_certified = false;
 	for (uint32_t i = 0; i < r->len; i++) {
 		const struct roll_entry *e = &r->v[i];
 		if (e->is_cert || memcmp(e->key, key, 32) || !memcmp(e->issuer, key, 32) || is_root(r, e->issuer) ||
-		    !issuer_for_root(r, e->issuer, e->at))
+		    !speaks(r, e->issuer, e->at, &all))
 			continue;
-		two |= first && memcmp(first->issuer, e->issuer, 32);
-		first = first ? first : e;
 		at = e->at < at ? e->at : at;
-		if (!e->certified)
-			continue;
-		two_certified |= first_certified && memcmp(first_certified->issuer, e->issuer, 32);
-		first_certified = first_certified ? first_certified : e;
+		if (e->certified)
+			speaks(r, e->issuer, e->at, &certified);
 	}
-	if (!two)
+	if (!two_voices(&all))
 		return v;
 	v.at = v.revoked && v.at < at ? v.at : at;
 	v.revoked = true;
-	v.certified |= two_certified;
+	v.certified |= two_voices(&certified);
 	return v;
+}
+
+bool roll_issuers_can_revoke(const struct roll *r, const uint8_t key[32], uint64_t at)
+{
+	struct voices v = {0};
+	for (uint32_t i = 0; i < r->len && !two_voices(&v); i++)
+		if (r->v[i].is_cert && memcmp(r->v[i].key, key, 32))
+			speaks(r, r->v[i].key, at, &v);
+	return two_voices(&v);
 }
 
 unsigned roll_depth(const struct roll *r, const uint8_t key[32])

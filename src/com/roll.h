@@ -3,8 +3,10 @@
  *
  *   Somebody is an issuer by a certificate that the root key signed, or by one signed by such an issuer.
  *   A member is revoked by one entry of the root key or of an issuer.
- *   An issuer is revoked by one entry of the root key, or by entries of two other issuers. It is no member either then.
- *   What a revoked issuer certified is kept when it is older than the revocation, unless the root key, or two issuers,
+ *   An issuer is revoked by one entry of the root key, or by entries of two other issuers with two voices. It is no member
+ *   either then. An issuer that the root key certified is a voice; one below it has the voice of the one that certified it.
+ *   (So who steals one issuer's key cannot make itself a second one, and throw out all others.)
+ *   What a revoked issuer certified is kept when it is older than the revocation, unless the root key, or two voices,
  *   said that it is revoked, too.
  *   An entry of an issuer that is revoked counts by the same rule. (When issuers are revoked by issuers, only the root
  *   key's word about those counts: so nothing goes round in circles.)
@@ -44,6 +46,8 @@ const char *roll_why(const struct roll *r, const struct roll_entry *e, char out[
 bool roll_issuer(const struct roll *r, const uint8_t key[32], uint64_t at);
 unsigned roll_depth(const struct roll *r, const uint8_t key[32]); /* 0 the root key; 1, 2 issuers; 255 nobody */
 bool roll_revoked(const struct roll *r, const uint8_t key[32]);   /* as a member */
+/* Are there two voices besides this issuer, or can the root key alone revoke it? */
+bool roll_issuers_can_revoke(const struct roll *r, const uint8_t key[32], uint64_t at);
 /* Is this member's certificate good now? 0, P2PS_EREVOKED, P2PS_EUNTRUSTED, P2PS_EEXPIRED (and too old for a renewal:
  * P2PS_EUNTRUSTED); *why gets a sentence. */
 int roll_judge(const struct roll *r, const struct member_cert *c, uint64_t now_s, const char **why);

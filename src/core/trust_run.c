@@ -190,6 +190,20 @@ static uint64_t run_id_of_key(const struct node *n, const uint8_t key[32])
 	return 0;
 }
 
+static void run_add_key(struct arena *a, struct value *v, const uint8_t key[32])
+{
+	char hex[65];
+	for (unsigned i = 0; i < 32; i++)
+		snprintf(hex + 2 * i, 3, "%02x", key[i]);
+	value_add_text(a, v, "key", hex);
+}
+
+/* Of a revocation in the roll. */
+static const char *run_revocation_state(const struct roll *r, const uint8_t key[32])
+{
+	return roll_revoked(r, key) ? "revoked" : "revocation needs the root key, or an issuer of another line";
+}
+
 static void run_add_cert(struct node *n, struct value *v, const struct member_cert *c)
 {
 	struct arena *a = n->out->arena;
@@ -205,6 +219,7 @@ static void run_add_cert(struct node *n, struct value *v, const struct member_ce
 	else
 		value_add_id(a, v, "certified_by", run_id_of_key(n, c->issuer));
 	value_add_text(a, v, "ids", c->drawn ? "derived" : "chosen");
+	run_add_key(a, v, c->key);
 }
 
 static void run_add_revoked(struct node *n, struct value *list)
@@ -218,13 +233,14 @@ static void run_add_revoked(struct node *n, struct value *list)
 			continue;
 		struct value *v = value_add_record(a, list, NULL);
 		value_add_id(a, v, "id", e->id);
-		value_add_text(a, v, "state", roll_revoked(r, e->key) ? "revoked" : "revocation needs a second issuer");
+		value_add_text(a, v, "state", run_revocation_state(r, e->key));
 		value_add_text(a, v, "since", time_text(a, e->at));
 		value_add_text(a, v, "why", roll_why(r, e, why));
 		if (!memcmp(e->issuer, n->net.root_key, 32))
 			value_add_text(a, v, "certified_by", "root");
 		else
 			value_add_id(a, v, "certified_by", run_id_of_key(n, e->issuer));
+		run_add_key(a, v, e->key);
 	}
 }
 
@@ -340,6 +356,13 @@ static void run_revoked(struct node *n, struct run_revoke *w)
 	const uint8_t *secret = issuer && n->trust->root ? n->trust->root : n->cfg.device_secret;
 	run_revoke_drop(n, w);
 	m.at = com_now_s(n->com);
+	if (issuer && !n->trust->root && !roll_issuers_can_revoke(r, m.key, m.at)) {
+		node_reply(n, rq, P2PS_EPERM,
+			   "an issuer is revoked by the root key, or by two issuers of different lines (a line is an issuer that the root key "
+			   "certified, with those below it), and without this one there are no two lines: only the root key can "
+			   "(p2ps network import-root, or up --passphrase-file)", NULL);
+		return;
+	}
 	memcpy(m.issuer, secret + 32, 32);
 	struct slice entry = {NULL, out, (uint32_t)member_revocation_sign(out, &n->net, n->crypto, &m, secret)};
 	int err = entry.len ? roll_add(r, entry, m.at) : P2PS_EINTERNAL;
@@ -348,9 +371,8 @@ static void run_revoked(struct node *n, struct run_revoke *w)
 		return;
 	}
 	struct value *v = value_record(a);
-	bool done = roll_revoked(r, m.key);
 	value_add_id(a, v, "id", m.id);
-	value_add_text(a, v, "state", done ? "revoked" : "revocation needs a second issuer");
+	value_add_text(a, v, "state", run_revocation_state(r, m.key));
 	value_add_text(a, v, "why", m.why);
 	if (issuer)
 		value_add_text(a, v, "certified", m.certified ? "revoked" : "kept");
