@@ -221,6 +221,10 @@ static int issue_judge(const struct node *n, const struct com_applicant *a, stru
 	*why = "the id does not fit this network's ring";
 	if (a->id & ~ids_mask(n->net.bits))
 		return P2PS_EINVAL;
+	/* Else whoever has one issuer's key would have another line certify an accomplice (see roll.h). */
+	*why = "an invitation that makes an issuer is honoured by the issuer that made it, and by no other";
+	if (inv->role == MEMBER_ADMIN && memcmp(inv->issuer, com_self(n->com)->key, 32))
+		return P2PS_EPERM;
 	*why = "this issuer cannot certify issuers: ask for an invitation by an issuer that the root key certified";
 	return inv->role == MEMBER_ADMIN && !trust_may_make_issuers(n) ? P2PS_EPERM : 0;
 }
@@ -415,18 +419,22 @@ static bool tried(const struct trust_ask *ask, uint64_t id)
 	return false;
 }
 
-/* The next issuer to ask: this node itself, one that is connected, any; at random. 0: none is left. */
+/* The next issuer to ask: this node itself, one that is connected, any; at random; to become an issuer: who made the
+ * invitation. 0: none is left. */
 static uint64_t issuer_next(struct node *n, struct trust_ask *ask)
 {
 	struct roll *r = com_roll(n->com);
 	uint64_t chosen = 0, now_s = com_now_s(n->com);
 	uint32_t seen = 0;
 	unsigned best = 0;
+	struct member_invitation inv = {0};
 	if (ask->tries == TRUST_TRIES)
 		return 0;
+	bool makes_issuer = ask->kind == ASK_APPLY && !ask->who.expired.len &&
+			    !member_invitation_read(&inv, &n->net, n->crypto, ask->who.invitation) && inv.role == MEMBER_ADMIN;
 	for (uint32_t i = 0; i < roll_count(r); i++) {
 		const struct roll_entry *e = roll_at(r, i);
-		if (!e->is_cert || tried(ask, e->id) || !roll_issuer(r, e->key, now_s) || roll_revoked(r, e->key))
+		if (!e->is_cert || tried(ask, e->id) || (makes_issuer && memcmp(e->key, inv.issuer, 32)) || !roll_issuer(r, e->key, now_s) || roll_revoked(r, e->key))
 			continue;
 		const struct peer *p = com_find(n->com, e->id);
 		unsigned rank = e->id == node_id(n) ? 3 : p && p->state == PEER_UP ? 2 : 1;
@@ -479,8 +487,8 @@ static void apply_next(struct node *n, struct trust_ask *ask)
 	if (!ask->issuer) {
 		bool told = ask->err == P2PS_EPERM;
 		apply_end(n, ask, told ? ask->err : P2PS_ENO_ISSUER,
-			  told ? "no issuer that is there may certify issuers: the root key is needed, or one that it certified" :
-				 "no issuer of the network can be reached now: try again later", NULL, 0);
+			  told ? "who made this invitation may not certify issuers: the root key is needed, or one that it certified" :
+				 "no issuer of the network can be reached now (to become one: who made the invitation): try again later", NULL, 0);
 		return;
 	}
 	ask->deadline_us = n->now_us + TRUST_ISSUER_US;
