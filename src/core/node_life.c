@@ -119,7 +119,7 @@ static void life_over(struct node *n, int err, const char *text)
 	if (err == P2PS_EID_TAKEN && n->have_net && node_id(n))
 		text = life_taken(n);
 	if (err == P2PS_EREVOKED && com_certificate(n->com).len) /* its key stays revoked */
-		text = arena_printf(n->out->arena, "%s; to join anew, remove this directory (rm -r DIR) and use a new invitation",
+		text = arena_printf(n->out->arena, "%s; to join anew, remove this directory (rm -r DIR; keep a root-*.key that is in it) and use a new invitation",
 				    text && *text ? text : "the membership was revoked");
 	text = text ? text : "";
 	l->phase = LIFE_OVER;
