@@ -117,8 +117,8 @@ def peer(node, other):
 def ways(a, b):
     """How a and b are linked, as both see it; None while they are not."""
     pa, pb = peer(a, b), peer(b, a)
-    if not pa or not pb or pa["state"] != "up" or pb["state"] != "up":
-        return None
+    if any(not p or p["state"] != "up" or not p["reach"] for p in (pa, pb)):
+        return None  # or one link is just being replaced by another
     return pa["reach"]["way"], pb["reach"]["way"]
 
 
