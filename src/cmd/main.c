@@ -12,6 +12,7 @@
 #include "cmd/cmd.h"
 #include "edge/http.h"
 #include "edge/op_json.h"
+#include "lab/cmd.h"
 #include "p2ps.h"
 
 #define BODY_MAX (2u << 20) /* more than a message may have, so that the daemon names the limit */
@@ -224,6 +225,18 @@ static void absolute_path(const struct cmd_line *line, const char *name)
 	json_object_set_new(line->args, name, json_string(whole));
 }
 
+static int run_lab(const struct cmd_line *line, const struct value *args)
+{
+	struct lab_call c = {.args = args, .json = line->json};
+	int err = lab_main(line->op->name, &c);
+	if (!err && c.result && line->json)
+		print_json(c.result);
+	else if (!err && c.result)
+		show_value(c.result);
+	json_decref(c.result);
+	return err ? cmd_fail(line, err, c.error) : c.exit_code;
+}
+
 static int run(struct cmd_line *line)
 {
 	struct arena a;
@@ -231,9 +244,10 @@ static int run(struct cmd_line *line)
 	arena_init(&a, 4u << 20);
 	absolute_path(line, "passphrase_file");
 	int err = op_args_from_json(line->op, line->args, &a, &checked, line->error);
+	int code = err ? cmd_fail(line, err, line->error) : strcmp(line->op->service, "lab") == 0 ? run_lab(line, checked) : -1;
 	arena_free(&a);
-	if (err)
-		return cmd_fail(line, err, line->error);
+	if (code >= 0)
+		return code;
 	if (strcmp(line->op->name, "version") == 0 && strcmp(line->op->service, "node") == 0)
 		return run_version(line);
 	return line->op->flags & OP_OFFLINE ? start_run(line) : run_on_daemon(line);

@@ -33,6 +33,8 @@ static void cell_text(const json_t *j, char *out, size_t size)
 		show_safe(json_string_value(j), json_string_length(j), out, size);
 	else if (json_is_integer(j))
 		snprintf(out, size, "%lld", (long long)json_integer_value(j));
+	else if (json_is_real(j))
+		snprintf(out, size, "%.4g", json_real_value(j));
 	else if (json_is_boolean(j))
 		snprintf(out, size, "%s", json_is_true(j) ? "yes" : "no");
 	else if (json_is_null(j) || !j)

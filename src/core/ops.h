@@ -53,6 +53,7 @@ struct op {
 /* Tables end with name NULL. */
 extern const struct op node_ops[], network_ops[];
 extern const struct op record_ops[];
+extern const struct op lab_ops[]; /* done by the command with src/lab */
 /* All tables of the program, ends with NULL: node first, then each service. In src/services/all.c. */
 extern const struct op *const all_ops[];
 const struct op *op_find(const char *service, const char *name);

@@ -5,5 +5,5 @@
 #include "core/service.h"
 #include "services/template/template.h"
 
-const struct op *const all_ops[] = {node_ops, network_ops, record_ops, template_ops, NULL};
+const struct op *const all_ops[] = {node_ops, network_ops, record_ops, template_ops, lab_ops, NULL};
 const struct service *const all_services[] = {&template_service, NULL};

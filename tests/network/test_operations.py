@@ -79,6 +79,6 @@ def test_every_example_runs(net):
         if run_example(net, a, verb, text, a.access_point)[0] == 0:
             worked.add(verb)
     must = {("send",), ("multicast",), ("broadcast",), ("succ",), ("status",), ("ring",), ("peers",), ("trace",), ("ping",), ("stats",),
-            ("version",), ("events",), ("messages",), ("template", "echo"), ("template", "keep"), ("create",), ("join",), ("up",), ("down",),
+            ("version",), ("events",), ("messages",), ("template", "echo"), ("template", "keep"), ("lab", "table"), ("create",), ("join",), ("up",), ("down",),
             ("leave",)}
     check(must <= worked, f"examples that do not work: {sorted(must - worked)}")
