@@ -127,6 +127,9 @@ static int finish_reply(const struct cmd_line *line, struct client_reply *r)
 				    json_string_value(json_object_get(error, "text")));
 		return code;
 	}
+	/* Nobody to be named is nothing to be shown; programs have the empty list. */
+	if (line->op->flags & OP_OUTCOME && !line->json && !json_array_size(json_object_get(r->json, "outcomes")))
+		json_object_del(r->json, "outcomes");
 	const char *bare = line->op->flags & OP_LINE ? json_string_value(json_object_iter_value(json_object_iter(r->json))) : NULL;
 	if (line->json)
 		print_json(r->json);

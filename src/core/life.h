@@ -50,6 +50,7 @@ struct node_life {
 	bool noted;             /* at least one member is on disk */
 	uint8_t note_tries;
 	bool member;            /* it has been one already */
+	char *pinned;           /* an open network: whom it joined through, with the fingerprint that nobody had given; or NULL */
 	struct contact move_to; /* into another ring, through this member */
 	bool move, again, forced; /* at the end of the step: move now; join again; ask everybody for their ring */
 	bool leave; /* for good */

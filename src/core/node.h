@@ -59,6 +59,7 @@ uint64_t node_id(const struct node *n);
 const struct ring *node_ring(const struct node *n);
 const struct com *node_com(const struct node *n);
 const struct network *node_network(const struct node *n); /* NULL until known */
+const char *node_pinned(const struct node *n); /* "ADDR:PORT#FINGERPRINT" taken on first sight by a join; NULL: none */
 enum com_reachable node_reachable(const struct node *n);  /* can others dial it? */
 
 /* No operation of the tables: its body is the root key's secret (64 bytes). The node, a member, becomes an issuer by it. */

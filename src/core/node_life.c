@@ -95,6 +95,7 @@ void life_free(struct node *n)
 	for (uint32_t i = 0; i < l->candidates_len; i++)
 		pool_strfree(n->pool, l->candidates[i].address);
 	pool_free(n->pool, l->candidates, l->candidates_cap * sizeof *l->candidates);
+	pool_strfree(n->pool, l->pinned);
 	contact_clear(n->pool, &l->move_to);
 	pool_free(n->pool, l, sizeof *l);
 	n->life = NULL;
@@ -229,6 +230,8 @@ static void life_tell_connected(struct node *n)
 	struct value *v = life_record(n, node_id(n));
 	value_add_text(n->out->arena, v, "network", n->net.name);
 	life_add_id(n, v, "via", n->life->via);
+	if (n->life->pinned)
+		value_add_text(n->out->arena, v, "pinned", n->life->pinned);
 	node_emit(n, "connected", v);
 }
 
@@ -446,6 +449,25 @@ static void life_again(struct node *n)
 	ring_join(n->ring, who, l->deadline);
 }
 
+/* Who joins an open network by an address alone takes whoever answers there: what it saw is kept with the members met, so
+ * that nobody else passes for that one later, and told, so that people can compare it. */
+static void life_pin(struct node *n, const struct life_candidate *c, const struct peer *p)
+{
+	struct node_life *l = n->life;
+	uint8_t fp[16];
+	char hex[33];
+	pool_strfree(n->pool, l->pinned);
+	l->pinned = NULL;
+	if (!n->net.open || !c->given || c->has_fingerprint || l->member)
+		return;
+	com_fingerprint(n->crypto, p->c.key, fp);
+	for (int i = 0; i < 16; i++)
+		snprintf(hex + 2 * i, 3, "%02x", fp[i]);
+	const char *text = arena_printf(n->out->arena, "%s#%s", c->address, hex);
+	l->pinned = text ? pool_strdup(n->pool, text) : NULL;
+	outbox_log(n->out, LOG_INFO, "no fingerprint of %s was given: it has %s, compare that with its own status", c->address, hex);
+}
+
 void life_dialled(struct node *n, uint32_t ticket, struct peer *p, const struct network *net, int err, const char *text)
 {
 	struct node_life *l = n->life;
@@ -456,6 +478,7 @@ void life_dialled(struct node *n, uint32_t ticket, struct peer *p, const struct 
 	if (!err && l->phase == LIFE_DIALLING && (err = life_adopt(n, net)) != 0)
 		text = err == P2PS_EUNSUPPORTED ? "the network's routing table is not known to this version" : NULL;
 	if (!err && l->phase == LIFE_DIALLING && !p->joining) {
+		life_pin(n, &l->candidates[ticket - 1], p);
 		life_note_via(n, p);
 		return;
 	}

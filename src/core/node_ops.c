@@ -162,7 +162,7 @@ const struct op node_ops[] = {
 	 "Make a network, private unless it is said to be open, and start its first node.",
 	 "p2ps create --network demo", NULL},
 	{"node", "join", OP_WRITES | OP_OFFLINE, join_args,
-	 "id, network, access_point, fingerprint, pid",
+	 "id, network, access_point, fingerprint, pid; pinned: in an open network that was joined by an address alone, that address with the fingerprint of who answered there (compare it with `p2ps status` of that node)",
 	 "EINVAL,EDIR_BUSY,EEXISTS,EPORT_TAKEN,EUNREACHABLE,EFINGERPRINT,EID_TAKEN,ENET_FULL,EOTHER_NETWORK,ETIMEOUT,EVERSION,ENOT_INVITED,EEXPIRED,EUSED_UP,EREVOKED,EUNTRUSTED,ENO_ISSUER", "admin", "0.1",
 	 "Join a network: a private one with an invitation, an open one through any of its members.",
 	 "p2ps join 127.0.0.1:3001", NULL},
@@ -247,7 +247,7 @@ const struct op node_ops[] = {
 	 "Measure the round trip to a node over a direct link.",
 	 "p2ps ping 1", node_run_ping},
 	{"node", "events", OP_REPEATABLE | OP_STREAM | OP_HOST, events_args,
-	 "seq, time, event, and: connected{id, network, via}, alone{id}, newpred and newsucc{id, old}, joined, left, down, suspected and "
+	 "seq, time, event, and: connected{id, network, via, pinned}, alone{id}, newpred and newsucc{id, old}, joined, left, down, suspected and "
 	 "restored{id}, range and range_forced{from, to, serving, epoch}, revoked{id, why}, invitation_overused{invitation, uses, id}; an id is null when it is nobody's",
 	 "ENOT_RUNNING,ETIMEOUT", "read", "0.1",
 	 "Show what happened to the node and its neighbours.",

@@ -178,6 +178,10 @@ json_t *calls_started(struct daemon *d)
 	const char *points = host_access_points(d->host);
 	char first[300];
 	snprintf(first, sizeof first, "%.*s#%s", (int)strcspn(points, " "), points, host_fingerprint(d->host));
-	return json_pack("{s:o,s:s,s:s,s:s,s:i}", "id", value_to_json(&id), "network", host_network_name(d->host, name),
-			 "access_point", first, "fingerprint", host_fingerprint(d->host), "pid", (int)getpid());
+	char pinned[300];
+	json_t *j = json_pack("{s:o,s:s,s:s,s:s,s:i}", "id", value_to_json(&id), "network", host_network_name(d->host, name),
+			      "access_point", first, "fingerprint", host_fingerprint(d->host), "pid", (int)getpid());
+	if (j && *host_pinned(d->host, pinned, sizeof pinned))
+		json_object_set_new(j, "pinned", json_string(pinned));
+	return j;
 }

@@ -97,7 +97,8 @@ static unsigned status_of(int err)
 	}
 }
 
-static enum MHD_Result respond(struct MHD_Connection *conn, int err, json_t *j)
+/* allow: the method that the operation has, when it was asked for with another one; else NULL. */
+static enum MHD_Result respond_with(struct MHD_Connection *conn, unsigned status, json_t *j, const char *allow)
 {
 	char *text = j ? json_dumps(j, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
 	json_decref(j);
@@ -109,9 +110,16 @@ static enum MHD_Result respond(struct MHD_Connection *conn, int err, json_t *j)
 		return MHD_NO;
 	}
 	MHD_add_response_header(r, "Content-Type", "application/json");
-	enum MHD_Result ok = MHD_queue_response(conn, status_of(err), r);
+	if (allow)
+		MHD_add_response_header(r, "Allow", allow);
+	enum MHD_Result ok = MHD_queue_response(conn, status, r);
 	MHD_destroy_response(r);
 	return ok;
+}
+
+static enum MHD_Result respond(struct MHD_Connection *conn, int err, json_t *j)
+{
+	return respond_with(conn, status_of(err), j, NULL);
 }
 
 static enum MHD_Result respond_error(struct MHD_Connection *conn, int err, const char *text)
@@ -381,7 +389,7 @@ static enum MHD_Result call_begin(struct http_call *call, const char *method)
 	bool writes = call->op->flags & OP_WRITES;
 	if (strcmp(method, writes ? "POST" : "GET") != 0) {
 		snprintf(error, sizeof error, "%s is a %s request", call->op->name, writes ? "POST" : "GET");
-		return respond_error(call->conn, P2PS_EINVAL, error);
+		return respond_with(call->conn, MHD_HTTP_METHOD_NOT_ALLOWED, http_error_json(P2PS_EINVAL, error), writes ? "POST" : "GET");
 	}
 	if (call->too_large)
 		return respond_error(call->conn, P2PS_ETOO_LARGE, NULL);

@@ -427,6 +427,14 @@ const char *host_network_name(struct host *h, char out[64])
 	return out;
 }
 
+const char *host_pinned(struct host *h, char *out, size_t size)
+{
+	pthread_mutex_lock(&h->lock);
+	snprintf(out, size, "%s", h->pinned);
+	pthread_mutex_unlock(&h->lock);
+	return out;
+}
+
 void host_limits_look(void *ctx, struct limits *l)
 {
 	struct host *h = ctx;

@@ -151,6 +151,8 @@ bool host_key_new(const struct host *h);                 /* its device key was d
 uint64_t host_id(const struct host *h);                  /* 0 until known */
 const char *host_dir(const struct host *h);              /* NULL: in memory */
 const char *host_network_name(struct host *h, char out[64]); /* "" until known */
+/* "ADDR:PORT#FINGERPRINT": whom a join took on first sight, as no fingerprint was given; "": nobody. out: at least 300 bytes. */
+const char *host_pinned(struct host *h, char *out, size_t size);
 const char *host_fingerprint(const struct host *h);      /* of the device key: 32 hexadecimal digits */
 unsigned host_listener_count(const struct host *h);
 const char *host_listener(const struct host *h, unsigned i); /* "addr:port" as bound; an IPv6 address in brackets */

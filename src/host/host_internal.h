@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 
 #include "base/map.h"
+#include "com/contact.h"
 #include "host/addr.h"
 #include "host/dir.h"
 #include "host/door.h"
@@ -48,6 +49,7 @@ struct host {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	char network_name[64]; /* under lock */
+	char pinned[CONTACT_POINT_MAX + 34]; /* under lock */
 	bool stopped;          /* under lock: hooks.stopped was called */
 	int stop_err;          /* under lock once stopped */
 	char fingerprint[33];

@@ -122,6 +122,9 @@ void host_look_joined(struct host *h)
 	h->was_member = true;
 	atomic_store(&h->id, h->memory.id);
 	know_network(h, net);
+	pthread_mutex_lock(&h->lock);
+	snprintf(h->pinned, sizeof h->pinned, "%s", node_pinned(h->node) ? node_pinned(h->node) : "");
+	pthread_mutex_unlock(&h->lock);
 	h->joining = h->dir && save_membership(h, net);
 	if (!h->joining)
 		tell_joined(h);

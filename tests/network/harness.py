@@ -9,6 +9,7 @@ import tempfile
 import time
 
 WAIT_S = 60  # a bound, not an expectation
+MARK = "TEST_NETWORK"  # in the environment of everything that a test starts
 
 
 class Failed(AssertionError):
@@ -132,6 +133,32 @@ def alive(pid):
         return False
 
 
+def users_of(path):
+    """The processes that a test with this directory, or one below it, started, however far they are."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/environ", "rb") as f:
+                mine = any(v.startswith(f"{MARK}={path}".encode()) for v in f.read().split(b"\0"))
+        except OSError:
+            continue  # it has ended, or is somebody else's
+        if mine and alive(int(pid)):
+            found.append(int(pid))
+    return found
+
+
+def end_on_signals():
+    """SIGTERM, SIGINT and SIGHUP end the test that runs as an exception does: its daemons and namespaces go. Once: who is
+    impatient does not keep that from being done."""
+    def end(number, frame):
+        del frame
+        for n in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(n, signal.SIG_IGN)
+        raise SystemExit(128 + number)
+    for n in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(n, end)
+
+
 class Network:
     """A context: makes nodes, kills what is left at the end, keeps the directory when the test failed."""
 
@@ -141,6 +168,7 @@ class Network:
         self.long = False  # tests that have a long form run it
         self.dir = tempfile.mkdtemp(prefix="p2ps-")
         self.env = {k: v for k, v in os.environ.items() if not k.startswith("P2PS_")}
+        self.env[MARK] = self.dir
         self.nodes = []
 
     def __enter__(self):
@@ -151,14 +179,22 @@ class Network:
             if n.pid and alive(n.pid):
                 os.kill(n.pid, signal.SIGCONT)
                 os.kill(n.pid, signal.SIGKILL)
-        for n in self.nodes:
-            if n.pid:
-                wait_for("daemons to be gone", lambda pid=n.pid: not alive(pid))
+        wait_for("daemons to be gone", self.end_others)
         if kind:
             for n in self.nodes:
                 if n.log():
                     print(f"--- log of {n.name}\n{n.log()}")
         shutil.rmtree(self.dir, ignore_errors=True)
+
+    def end_others(self):
+        """Of those nobody was told yet: they were starting when the test ended. True: none is left."""
+        left = users_of(self.dir)
+        for pid in left:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        return not left
 
     def node(self, name=None):
         n = Node(self, name or f"n{len(self.nodes)}")

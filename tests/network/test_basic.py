@@ -64,6 +64,33 @@ def test_five_nodes_every_way_to_send(net):
     check(all(o["outcome"] == "delivered" for o in r["outcomes"]), f"outcomes: {r}")
 
 
+def test_a_broadcast_to_nobody_shows_counts_only(net):
+    (a,) = net.make(1)
+    r = a.run("broadcast", "hello", as_json=False)
+    check("outcomes" not in r.out and r.out.split() == ["delivered", "0", "refused", "0", "unknown", "0"], r.out)
+    check(a.run("broadcast", "hello").json["outcomes"] == [], "programs have the list")
+
+
+def test_an_open_join_says_whom_it_took_on_first_sight(net):
+    (a,) = net.make(1)
+    b, c = net.node(), net.node()
+    address, fingerprint = a.access_point.split("#")
+    b.join(address)
+    check(b.info["pinned"] == f"{address}#{fingerprint}", f"{b.info}")
+    told = [e for e in b.run("events", "--since", 0, "--timeout", 0).lines if e["event"] == "connected"]
+    check(told[0]["pinned"] == b.info["pinned"] and f"it has {fingerprint}" in b.log(), f"{told} {b.log()}")
+    c.join(a)
+    check("pinned" not in c.info, "it was given")
+    # somebody else at that address is not taken for it when b comes again
+    b.stop()
+    c.stop()
+    a.kill()
+    x = net.node()
+    x._started(x.run("create", "--open", "--listen", address))
+    b.up()
+    check(x.id not in [row["id"] for row in b.ring().json], "who has another key is nobody b knows")
+
+
 def test_look_ups_are_right_from_everywhere(net):
     nodes = net.make(6)
     ids = [n.id for n in nodes]
@@ -174,6 +201,30 @@ def test_a_stream_tells_a_death_from_an_end(net):
         os.chmod(net.dir, 0o755)
         r = subprocess.run([net.p2ps, "status", "--json", "--dir", a.dir], stdout=subprocess.PIPE, env=net.env, user=65534, check=False)
         check(r.returncode == 5 and b"another user" in r.stdout, f"another user: {r.returncode} {r.stdout}")
+
+
+ASK = """import socket, sys
+s = socket.socket(socket.AF_UNIX)
+s.connect(sys.argv[1])
+s.sendall(b"GET /v1/status HTTP/1.0\\r\\n\\r\\n")
+try:
+    print(len(s.recv(4096)))
+except ConnectionResetError:
+    print(0)
+"""
+
+
+def test_the_control_socket_asks_who_connects(net):
+    """Behind the modes of directory and socket, which alone keep others away: if somebody opens both to everybody."""
+    (a,) = net.make(1)
+    if os.geteuid() != 0:
+        return  # who is not root cannot become somebody else
+    sock = os.path.join(a.dir, "control.sock")
+    for path, mode in ((net.dir, 0o755), (a.dir, 0o755), (sock, 0o666)):
+        os.chmod(path, mode)
+    for user, answered in ((0, True), (65534, False)):
+        r = subprocess.run(["python3", "-c", ASK, sock], capture_output=True, user=user, check=True)
+        check((int(r.stdout) > 0) == answered, f"user {user}: {r.stdout} {r.stderr}")
 
 
 def test_messages_up_to_a_mebibyte(net):
@@ -290,6 +341,9 @@ def test_curl_can_do_what_the_command_can(net):
     check(b.messages(count=1)[0]["data"] == "by curl", "curl's message did not arrive")
     out = subprocess.run(base + ["http://p2ps/v1/send?too=1", "-X", "POST"], capture_output=True, check=True).stdout.decode()
     check("did you mean" in out, out)
+    for verb, wrong, right in (("broadcast", "GET", "POST"), ("status", "POST", "GET")):
+        out = subprocess.run(base + ["-i", f"http://p2ps/v1/{verb}", "-X", wrong], capture_output=True, check=True).stdout.decode()
+        check(out.startswith("HTTP/1.1 405") and f"Allow: {right}" in out and "EINVAL" in out, out)
 
 
 def test_many_joins_at_once(net):
