@@ -28,16 +28,42 @@ uint64_t links_delay(struct world *w, unsigned from, unsigned to)
 }
 
 /* ---- the life of a link ---- */
-static struct link *link_new(struct world *w)
+/* The next in the list of the node at end e of l. */
+static struct link *link_next(const struct link *l, unsigned node) { return l->of[l->end[0].node != node].next; }
+
+static void link_tie(struct world *w, struct link *l, int e, unsigned node)
+{
+	struct world_node *n = &w->nodes[node];
+	struct link_place *at = &l->of[e];
+	l->end[e].node = node;
+	at->next = n->ties;
+	at->prev = &n->ties;
+	if (at->next)
+		at->next->of[at->next->end[0].node != node].prev = &at->next;
+	n->ties = l;
+}
+
+static void link_untie(struct link *l, int e)
+{
+	struct link_place *at = &l->of[e];
+	if (!at->prev)
+		return;
+	*at->prev = at->next;
+	if (at->next)
+		at->next->of[at->next->end[0].node != l->end[e].node].prev = at->prev;
+}
+
+/* to: -1: nobody is there. */
+static struct link *link_new(struct world *w, unsigned from, int to)
 {
 	struct link *l = world_alloc(sizeof *l);
 	for (int e = 0; e < 2; e++)
 		l->end[e].queue_tail = &l->end[e].queue;
-	l->next = w->links;
-	l->prev = &w->links;
-	if (l->next)
-		l->next->prev = &l->next;
-	w->links = l;
+	link_tie(w, l, 0, from);
+	if (to >= 0 && (unsigned)to != from)
+		link_tie(w, l, 1, (unsigned)to);
+	else
+		l->end[1].node = to < 0 ? UINT32_MAX : from;
 	return l;
 }
 
@@ -69,17 +95,16 @@ __attribute__((noinline)) void links_unref(struct world *w, struct link *l)
 		return;
 	queue_drop(w, &l->end[0]);
 	queue_drop(w, &l->end[1]);
-	*l->prev = l->next;
-	if (l->next)
-		l->next->prev = l->prev;
+	link_untie(l, 0);
+	link_untie(l, 1);
 	free(l);
 }
 
-void links_free(struct world *w)
+void links_free(struct world *w, struct world_node *n)
 {
-	while (w->links) {
-		w->links->refs = 1;
-		links_unref(w, w->links);
+	while (n->ties) {
+		n->ties->refs = 1;
+		links_unref(w, n->ties);
 	}
 }
 
@@ -148,10 +173,10 @@ static void link_kill(struct world *w, struct link *l, int err, uint64_t within_
 /* ---- dialling ---- */
 static int address_index(const struct world *w, const char *address)
 {
-	unsigned a, b;
-	if (sscanf(address, "10.0.%u.%u:7000", &a, &b) != 2 || b > 255 || a > 255)
+	unsigned a, b, c;
+	if (sscanf(address, "10.%u.%u.%u:7000", &a, &b, &c) != 3 || a > 255 || b > 255 || c > 255)
 		return -1;
-	unsigned i = a << 8 | b;
+	unsigned i = a << 16 | b << 8 | c;
 	return i < w->cfg.nodes ? (int)i : -1;
 }
 
@@ -163,7 +188,7 @@ void links_dial(struct world *w, struct world_node *n, uint32_t no, enum link_cl
 		return;
 	}
 	world_trace(w, n->index, "  dial %x %s%s", no, address, class == LINK_BULK ? " bulk" : "");
-	struct link *l = link_new(w);
+	struct link *l = link_new(w, n->index, to);
 	l->class = class;
 	end_join(w, l, 0, n, no, END_DIALLING);
 	w->count.dials++;
@@ -171,7 +196,6 @@ void links_dial(struct world *w, struct world_node *n, uint32_t no, enum link_cl
 		push_end(w, l, 0, ITEM_DOWN, w->now + 1000, P2PS_EUNREACHABLE);
 		return;
 	}
-	l->end[1].node = (unsigned)to;
 	uint64_t legs = links_delay(w, n->index, (unsigned)to) + links_delay(w, (unsigned)to, n->index);
 	if (world_chance(&n->faults, w->cfg.dial_refuse)) {
 		w->count.dials_refused++;
@@ -346,14 +370,12 @@ static void item_stall(struct world *w, struct link *l, int from)
 		push_end(w, l, from, ITEM_STALL, me->stalled_since + w->cfg.dead_link_us, 0);
 }
 
-void links_unblocked(struct world *w, unsigned from, unsigned to)
+void links_unblocked(struct world *w, struct world_node *n, const struct world_node *only)
 {
-	(void)from;
-	(void)to;
-	for (struct link *l = w->links; l; l = l->next)
+	for (struct link *l = n->ties; l; l = link_next(l, n->index))
 		for (int e = 0; e < 2; e++) {
 			struct end *me = &l->end[e];
-			if (!me->stalled_since || !world_arrives(w, me->node, l->end[!e].node))
+			if ((only && me->node != only->index && l->end[!e].node != only->index) || !me->stalled_since || !world_arrives(w, me->node, l->end[!e].node))
 				continue;
 			me->stalled_since = 0;
 			for (; me->held; me->held--)
@@ -447,8 +469,8 @@ void links_item(struct world *w, struct item *it)
 /* ---- deaths ---- */
 void links_process_gone(struct world *w, struct world_node *n, enum world_death how)
 {
-	for (struct link *l = w->links, *next; l; l = next) {
-		next = l->next;
+	for (struct link *l = n->ties, *next; l; l = next) {
+		next = link_next(l, n->index);
 		for (int e = 0; e < 2; e++) {
 			if (l->end[e].node != n->index || l->end[e].state == END_NONE || l->end[e].state == END_GONE)
 				continue;
@@ -463,7 +485,7 @@ void links_process_gone(struct world *w, struct world_node *n, enum world_death 
 				push_end(w, l, o, ITEM_DOWN, w->now + after, how == DEATH_RST ? P2PS_ECLOSED : P2PS_ETIMEOUT);
 			}
 			end_gone(w, l, e);
-			next = l->next;
+			next = link_next(l, n->index);
 			links_unref(w, l);
 		}
 	}
@@ -472,7 +494,7 @@ void links_process_gone(struct world *w, struct world_node *n, enum world_death 
 /* A machine that was off answers again: it knows none of the old links and says so to whoever still has one. */
 void links_machine_back(struct world *w, struct world_node *n)
 {
-	for (struct link *l = w->links; l; l = l->next)
+	for (struct link *l = n->ties; l; l = link_next(l, n->index))
 		for (int e = 0; e < 2; e++)
 			if (l->end[!e].node == n->index && l->end[e].state == END_UP && l->end[!e].state == END_GONE)
 				push_end(w, l, e, ITEM_DOWN, w->now + WORLD_SECOND, P2PS_ECLOSED);
@@ -481,7 +503,7 @@ void links_machine_back(struct world *w, struct world_node *n)
 unsigned world_break(struct world *w, unsigned a, unsigned b)
 {
 	unsigned n = 0;
-	for (struct link *l = w->links; l; l = l->next) {
+	for (struct link *l = w->nodes[a].ties; l; l = link_next(l, a)) {
 		unsigned x = l->end[0].node, y = l->end[1].node;
 		if (((x == a && y == b) || (x == b && y == a)) && !l->lost && l->end[1].state == END_UP) {
 			world_trace(w, x, "BREAK the link to n%u", y);
@@ -497,7 +519,7 @@ bool world_break_one(struct world *w, unsigned i, uint64_t draw)
 	uint64_t n = 0;
 	for (int pass = 0; pass < 2; pass++) {
 		uint64_t k = 0;
-		for (struct link *l = w->links; l; l = l->next) {
+		for (struct link *l = w->nodes[i].ties; l; l = link_next(l, i)) {
 			if ((l->end[0].node != i && l->end[1].node != i) || l->lost || l->end[1].state != END_UP)
 				continue;
 			if (pass && k == draw % n) {

@@ -141,8 +141,8 @@ static void node_init(struct world *w, unsigned i)
 	rng_init_u64(&r, w->cfg.seed, "device", i);
 	rng_bytes(&r, seed, sizeof seed);
 	w->cfg.crypto->keypair(n->public_key, n->secret, seed);
-	snprintf(n->address, sizeof n->address, "10.0.%u.%u:7000", i >> 8, i & 255);
-	snprintf(n->remote, sizeof n->remote, "10.0.%u.%u:40000", i >> 8, i & 255);
+	snprintf(n->address, sizeof n->address, "10.%u.%u.%u:7000", i >> 16 & 255, i >> 8 & 255, i & 255);
+	snprintf(n->remote, sizeof n->remote, "10.%u.%u.%u:40000", i >> 16 & 255, i >> 8 & 255, i & 255);
 }
 
 struct world *world_new(const struct world_config *cfg, const struct world_hooks *hooks)
@@ -157,6 +157,7 @@ struct world *world_new(const struct world_config *cfg, const struct world_hooks
 		w->hooks = *hooks;
 	w->now = WORLD_START_US;
 	pool_init(&w->pool, 0);
+	map_init(&w->blocks, &w->pool);
 	arena_init(&w->arena, ARENA_CAP);
 	outbox_init(&w->out, &w->arena);
 	w->nodes = world_alloc(cfg->nodes * sizeof *w->nodes);
@@ -205,10 +206,11 @@ void world_free(struct world *w)
 	}
 	for (uint32_t i = 0; i < w->heap_len; i++)
 		world_drop(w, &w->heap[i]);
-	links_free(w);
+	for (unsigned i = 0; i < w->cfg.nodes; i++)
+		links_free(w, &w->nodes[i]);
 	free(w->heap);
 	free(w->nodes);
-	free(w->blocks);
+	map_free(&w->blocks);
 	outbox_free(&w->out);
 	arena_free(&w->arena);
 	free(w);
@@ -679,10 +681,14 @@ void world_wall_jump(struct world *w, unsigned i, int64_t ms)
 }
 
 /* ---- blocks ---- */
-bool world_blocked(const struct world *w, unsigned a, unsigned b)
+static uint64_t pair_of(unsigned from, unsigned to) { return (uint64_t)from << 32 | to; }
+
+static uintptr_t blocks_of(const struct world *w, unsigned from, unsigned to)
 {
-	return w->blocks && w->blocks[(size_t)b * w->cfg.nodes + a];
+	return w->blocks.count ? (uintptr_t)map_get(&w->blocks, pair_of(from, to)) : 0;
 }
+
+bool world_blocked(const struct world *w, unsigned a, unsigned b) { return blocks_of(w, a, b) != 0; }
 
 bool world_arrives(const struct world *w, unsigned from, unsigned to)
 {
@@ -691,20 +697,27 @@ bool world_arrives(const struct world *w, unsigned from, unsigned to)
 
 void world_block(struct world *w, unsigned a, unsigned b)
 {
-	if (!w->blocks)
-		w->blocks = world_alloc((size_t)w->cfg.nodes * w->cfg.nodes);
-	w->blocks[(size_t)b * w->cfg.nodes + a]++;
+	if (map_put(&w->blocks, pair_of(a, b), (void *)(blocks_of(w, a, b) + 1)) != 0)
+		abort();
 	world_trace(w, b, "BLOCKED from n%u", a);
 }
 
 void world_unblock(struct world *w, unsigned a, unsigned b)
 {
-	if (!world_blocked(w, a, b))
+	uintptr_t times = blocks_of(w, a, b);
+	if (times > 1)
+		map_put(&w->blocks, pair_of(a, b), (void *)(times - 1));
+	if (times != 1)
 		return;
-	if (--w->blocks[(size_t)b * w->cfg.nodes + a] == 0) {
-		world_trace(w, b, "unblocked from n%u", a);
-		links_unblocked(w, a, b);
-	}
+	map_del(&w->blocks, pair_of(a, b));
+	world_trace(w, b, "unblocked from n%u", a);
+	links_unblocked(w, &w->nodes[a], &w->nodes[b]);
+}
+
+static int pair_order(const void *pa, const void *pb)
+{
+	uint64_t a = *(const uint64_t *)pa, b = *(const uint64_t *)pb;
+	return a < b ? -1 : a > b;
 }
 
 void world_heal(struct world *w)
@@ -712,8 +725,13 @@ void world_heal(struct world *w)
 	struct world_config *c = &w->cfg;
 	c->dial_refuse = c->dial_silent = c->disk_error = 0;
 	c->timer_late_us = 0;
-	for (unsigned a = 0; a < c->nodes; a++)
-		for (unsigned b = 0; b < c->nodes; b++)
-			while (world_blocked(w, a, b))
-				world_unblock(w, a, b);
+	uint32_t n = 0, at = 0;
+	uint64_t *pairs = world_alloc(w->blocks.count * sizeof *pairs);
+	for (void *times; map_next(&w->blocks, &at, &pairs[n], &times);)
+		n++;
+	qsort(pairs, n, sizeof *pairs, pair_order);
+	for (uint32_t i = 0; i < n; i++)
+		while (blocks_of(w, (unsigned)(pairs[i] >> 32), (unsigned)pairs[i]))
+			world_unblock(w, (unsigned)(pairs[i] >> 32), (unsigned)pairs[i]);
+	free(pairs);
 }

@@ -88,6 +88,7 @@ struct world_node {
 	uint64_t peak_bytes;     /* of pool, disk image and queues */
 	uint64_t control_frames, data_frames; /* sent by it, forwarded ones included */
 	struct map links;        /* by the number this end knows */
+	struct link *ties;       /* all links that have it at an end, the newest dial first */
 	uint32_t accept_no;
 	struct item *backlog;
 	uint32_t backlog_len, backlog_cap;

@@ -41,7 +41,7 @@ struct link {
 	uint8_t tries;
 	enum link_class class;
 	struct end end[2];     /* [0] dialled */
-	struct link *next, **prev; /* all links, in the order of their dials */
+	struct link_place { struct link *next, **prev; } of[2]; /* among all links of each end's node, the newest dial first */
 };
 
 struct io_wait {
@@ -72,8 +72,7 @@ struct world {
 	uint32_t heap_len, heap_cap;
 	uint64_t now, seq, hash;
 	struct world_node *nodes;
-	struct link *links;
-	uint8_t *blocks;           /* counted, [to * nodes + from] */
+	struct map blocks;         /* by from << 32 | to: how often, as a pointer */
 	struct network net;
 	struct arena arena;
 	struct outbox out;
@@ -93,10 +92,10 @@ void links_send(struct world *w, struct world_node *n, const struct action_send 
 void links_close(struct world *w, struct world_node *n, uint32_t no, int err);
 void links_item(struct world *w, struct item *it); /* takes over what it holds */
 void links_process_gone(struct world *w, struct world_node *n, enum world_death how);
-void links_unblocked(struct world *w, unsigned from, unsigned to);
+void links_unblocked(struct world *w, struct world_node *n, const struct world_node *only); /* only: NULL: whoever is at the other end */
 void links_machine_back(struct world *w, struct world_node *n);
 void links_unref(struct world *w, struct link *l);
-void links_free(struct world *w);
+void links_free(struct world *w, struct world_node *n);
 unsigned links_peer(const struct world_node *n, uint32_t no); /* for traces */
 uint64_t links_delay(struct world *w, unsigned from, unsigned to);
 #endif
