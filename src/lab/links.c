@@ -12,6 +12,7 @@
 #include "p2ps.h"
 
 #define SOCKET_BYTES (256u << 10) /* what the two kernels hold of one direction before the writer feels it */
+#define RESEND_US (WORLD_SECOND / 5)
 #define HOST_DIAL_US (10 * WORLD_SECOND)
 
 /* ---- delays ---- */
@@ -25,6 +26,19 @@ uint64_t links_delay(struct world *w, unsigned from, unsigned to)
 	uint64_t own = base / 2 + (base ? x % (base + base / 2 + 1) : 0);
 	uint64_t jitter = own * w->cfg.jitter >> 32;
 	return 1 + own + (jitter ? rng_below(&w->nodes[from].net, jitter + 1) : 0);
+}
+
+/* What is lost is sent again when the sender's host gives up waiting, later each time. */
+static uint64_t loss_delay(struct world *w, unsigned from, unsigned to)
+{
+	if (!w->cfg.loss)
+		return 0;
+	uint64_t rtt = 2 * (links_delay(w, from, to) + links_delay(w, to, from)), wait = rtt > RESEND_US ? rtt : RESEND_US, sum = 0;
+	for (unsigned i = 0; i < 8 && world_chance(&w->nodes[from].net, w->cfg.loss); i++) {
+		w->count.resends++;
+		sum += wait << i;
+	}
+	return sum;
 }
 
 /* ---- the life of a link ---- */
@@ -204,7 +218,7 @@ void links_dial(struct world *w, struct world_node *n, uint32_t no, enum link_cl
 		w->count.dials_silent++;
 		push_end(w, l, 0, ITEM_DOWN, w->now + HOST_DIAL_US, P2PS_ETIMEOUT);
 	} else
-		push_end(w, l, 1, ITEM_DIAL, w->now + legs + links_delay(w, n->index, (unsigned)to), 0);
+		push_end(w, l, 1, ITEM_DIAL, w->now + legs + links_delay(w, n->index, (unsigned)to) + loss_delay(w, n->index, (unsigned)to), 0);
 }
 
 static void item_dial(struct world *w, struct link *l)
@@ -212,7 +226,7 @@ static void item_dial(struct world *w, struct link *l)
 	struct world_node *a = &w->nodes[l->end[0].node], *b = &w->nodes[l->end[1].node];
 	if (l->end[0].state != END_DIALLING || l->lost)
 		return;
-	if (!world_arrives(w, a->index, b->index) || b->host_silent) {
+	if (!world_arrives(w, a->index, b->index) || !world_arrives(w, b->index, a->index) || b->host_silent) {
 		uint64_t wait = (WORLD_SECOND << l->tries++);
 		if (l->tries < 4)
 			push_end(w, l, 1, ITEM_DIAL, w->now + wait, 0);
@@ -262,7 +276,8 @@ static void item_up(struct world *w, struct link *l, int e)
 static void arrival_push(struct world *w, struct link *l, int from)
 {
 	struct end *me = &l->end[from];
-	uint64_t at = (me->busy_until > w->now ? me->busy_until : w->now) + links_delay(w, me->node, l->end[!from].node);
+	uint64_t at = (me->busy_until > w->now ? me->busy_until : w->now) + links_delay(w, me->node, l->end[!from].node) +
+		loss_delay(w, me->node, l->end[!from].node);
 	me->last_arrival = at > me->last_arrival ? at : me->last_arrival;
 	push_end(w, l, !from, ITEM_FRAME, me->last_arrival, 0);
 }
@@ -348,16 +363,23 @@ void links_close(struct world *w, struct world_node *n, uint32_t no, int err)
 }
 
 /* ---- arriving ---- */
-static void stall(struct world *w, struct link *l, int from)
+static void stall_watch(struct world *w, struct link *l, int from)
 {
 	struct end *me = &l->end[from];
-	me->held++;
 	if (!me->stalled_since) {
 		me->stalled_since = w->now;
 		w->count.stalls++;
 		push_end(w, l, from, ITEM_STALL, w->now + w->cfg.dead_link_us, 0);
 	}
 }
+
+static void stall(struct world *w, struct link *l, int from)
+{
+	l->end[from].held++;
+	stall_watch(w, l, from);
+}
+
+static bool poisonous(const struct flight *f) { return memmem(f->bytes, f->len, WORLD_POISON, WORLD_POISON_BYTES) != NULL; }
 
 static void item_stall(struct world *w, struct link *l, int from)
 {
@@ -375,7 +397,8 @@ void links_unblocked(struct world *w, struct world_node *n, const struct world_n
 	for (struct link *l = n->ties; l; l = link_next(l, n->index))
 		for (int e = 0; e < 2; e++) {
 			struct end *me = &l->end[e];
-			if ((only && me->node != only->index && l->end[!e].node != only->index) || !me->stalled_since || !world_arrives(w, me->node, l->end[!e].node))
+			unsigned from = me->node, to = l->end[!e].node;
+			if ((only && from != only->index && to != only->index) || !me->stalled_since || !world_arrives(w, from, to) || world_muted(w, to, from))
 				continue;
 			me->stalled_since = 0;
 			for (; me->held; me->held--)
@@ -422,7 +445,11 @@ static void item_frame(struct world *w, struct link *l, int e)
 	peer->delivered += f->len;
 	if (peer->state == END_UP && peer->told < peer->sent)
 		room_arm(w, l, !e);
-	if (me->state == END_UP) {
+	if (world_muted(w, me->node, peer->node)) /* it arrives, and nobody is told */
+		stall_watch(w, l, !e);
+	if (me->state == END_UP && w->nodes[me->node].brittle && poisonous(f))
+		world_poison(w, &w->nodes[me->node]);
+	else if (me->state == END_UP) {
 		struct event ev = {.type = EVENT_FRAME};
 		ev.frame.link = me->no;
 		ev.frame.frame = (struct slice){NULL, f->bytes, f->len};

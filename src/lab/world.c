@@ -158,6 +158,7 @@ struct world *world_new(const struct world_config *cfg, const struct world_hooks
 	w->now = WORLD_START_US;
 	pool_init(&w->pool, 0);
 	map_init(&w->blocks, &w->pool);
+	map_init(&w->mutes, &w->pool);
 	arena_init(&w->arena, ARENA_CAP);
 	outbox_init(&w->out, &w->arena);
 	w->nodes = world_alloc(cfg->nodes * sizeof *w->nodes);
@@ -211,6 +212,7 @@ void world_free(struct world *w)
 	free(w->heap);
 	free(w->nodes);
 	map_free(&w->blocks);
+	map_free(&w->mutes);
 	outbox_free(&w->out);
 	arena_free(&w->arena);
 	free(w);
@@ -312,6 +314,7 @@ static void do_io(struct world *w, struct world_node *n, const struct io_request
 			io->space = strdup(rq->space ? rq->space : "");
 			io->name = strdup(rq->name ? rq->name : "");
 			took += w->cfg.disk_us ? w->cfg.disk_us / 2 + rng_below(&n->faults, w->cfg.disk_us) : 0;
+			took *= n->disk_slow ? n->disk_slow : 1;
 		}
 	}
 	world_push(w, (struct item){.at = w->now + took, .kind = ITEM_IO, .node = n->index, .boot = n->boot, .io = io});
@@ -674,6 +677,38 @@ void world_resume(struct world *w, unsigned i)
 	free(v);
 }
 
+void world_loss(struct world *w, uint32_t part) { w->cfg.loss = part; }
+
+void world_brittle(struct world *w, unsigned i, bool on) { w->nodes[i].brittle = on; }
+
+void world_slow_disk(struct world *w, unsigned i, uint32_t times)
+{
+	w->nodes[i].disk_slow = times;
+	world_trace(w, i, "its disk is %u times as slow", times);
+}
+
+void world_poison(struct world *w, struct world_node *n)
+{
+	world_trace(w, n->index, "POISONED");
+	w->count.poisoned++;
+	world_crash(w, n->index, DEATH_RST);
+	if (w->hooks.poisoned)
+		w->hooks.poisoned(w->hooks.ctx, n->index);
+}
+
+void world_drift(struct world *w, unsigned i, int64_t ppm)
+{
+	struct world_node *n = &w->nodes[i];
+	uint64_t clock = clock_at(n, w->now);
+	n->drift_ppm = ppm;
+	n->clock_base += clock - clock_at(n, w->now);
+	n->timer_at = UINT64_MAX; /* it comes at another time now */
+	n->timer_serial++;
+	if (n->machine && n->state == PROC_UP)
+		timer_arm(w, n);
+	world_trace(w, i, "its clock is wrong by %" PRId64 " ppm", ppm);
+}
+
 void world_wall_jump(struct world *w, unsigned i, int64_t ms)
 {
 	w->nodes[i].wall_skew_ms += ms;
@@ -683,35 +718,71 @@ void world_wall_jump(struct world *w, unsigned i, int64_t ms)
 /* ---- blocks ---- */
 static uint64_t pair_of(unsigned from, unsigned to) { return (uint64_t)from << 32 | to; }
 
-static uintptr_t blocks_of(const struct world *w, unsigned from, unsigned to)
-{
-	return w->blocks.count ? (uintptr_t)map_get(&w->blocks, pair_of(from, to)) : 0;
-}
+static uintptr_t times_of(const struct map *m, unsigned from, unsigned to) { return m->count ? (uintptr_t)map_get(m, pair_of(from, to)) : 0; }
 
-bool world_blocked(const struct world *w, unsigned a, unsigned b) { return blocks_of(w, a, b) != 0; }
+bool world_blocked(const struct world *w, unsigned a, unsigned b) { return times_of(&w->blocks, a, b) != 0; }
+
+bool world_muted(const struct world *w, unsigned from, unsigned to) { return times_of(&w->mutes, from, to) != 0; }
 
 bool world_arrives(const struct world *w, unsigned from, unsigned to)
 {
-	return !world_blocked(w, from, to) && !world_blocked(w, to, from);
+	return (!w->split || w->nodes[from].side == w->nodes[to].side) && !world_blocked(w, from, to) && !world_blocked(w, to, from) &&
+	       !world_muted(w, from, to);
+}
+
+static void pair_add(struct map *m, unsigned a, unsigned b)
+{
+	if (map_put(m, pair_of(a, b), (void *)(times_of(m, a, b) + 1)) != 0)
+		abort();
+}
+
+/* True: that was the last. */
+static bool pair_less(struct map *m, unsigned a, unsigned b)
+{
+	uintptr_t times = times_of(m, a, b);
+	if (times > 1)
+		map_put(m, pair_of(a, b), (void *)(times - 1));
+	if (times == 1)
+		map_del(m, pair_of(a, b));
+	return times == 1;
 }
 
 void world_block(struct world *w, unsigned a, unsigned b)
 {
-	if (map_put(&w->blocks, pair_of(a, b), (void *)(blocks_of(w, a, b) + 1)) != 0)
-		abort();
+	pair_add(&w->blocks, a, b);
 	world_trace(w, b, "BLOCKED from n%u", a);
 }
 
 void world_unblock(struct world *w, unsigned a, unsigned b)
 {
-	uintptr_t times = blocks_of(w, a, b);
-	if (times > 1)
-		map_put(&w->blocks, pair_of(a, b), (void *)(times - 1));
-	if (times != 1)
+	if (!pair_less(&w->blocks, a, b))
 		return;
-	map_del(&w->blocks, pair_of(a, b));
 	world_trace(w, b, "unblocked from n%u", a);
 	links_unblocked(w, &w->nodes[a], &w->nodes[b]);
+}
+
+void world_mute(struct world *w, unsigned a, unsigned b)
+{
+	pair_add(&w->mutes, a, b);
+	world_trace(w, b, "hears n%u no more, which hears it", a);
+}
+
+void world_unmute(struct world *w, unsigned a, unsigned b)
+{
+	if (!pair_less(&w->mutes, a, b))
+		return;
+	world_trace(w, b, "hears n%u again", a);
+	links_unblocked(w, &w->nodes[a], &w->nodes[b]);
+}
+
+void world_split(struct world *w, const uint8_t *side)
+{
+	w->split = side != NULL;
+	world_trace(w, 0, side ? "==== the network splits ====" : "==== the network is whole again ====");
+	for (unsigned i = 0; i < w->cfg.nodes; i++)
+		w->nodes[i].side = side ? side[i] : 0;
+	for (unsigned i = 0; i < w->cfg.nodes; i++)
+		links_unblocked(w, &w->nodes[i], NULL);
 }
 
 static int pair_order(const void *pa, const void *pb)
@@ -720,18 +791,30 @@ static int pair_order(const void *pa, const void *pb)
 	return a < b ? -1 : a > b;
 }
 
-void world_heal(struct world *w)
+static void pairs_heal(struct world *w, struct map *m, void (*end)(struct world *w, unsigned a, unsigned b))
 {
-	struct world_config *c = &w->cfg;
-	c->dial_refuse = c->dial_silent = c->disk_error = 0;
-	c->timer_late_us = 0;
 	uint32_t n = 0, at = 0;
-	uint64_t *pairs = world_alloc(w->blocks.count * sizeof *pairs);
-	for (void *times; map_next(&w->blocks, &at, &pairs[n], &times);)
+	uint64_t *pairs = world_alloc((m->count + 1) * sizeof *pairs);
+	for (void *times; map_next(m, &at, &pairs[n], &times);)
 		n++;
 	qsort(pairs, n, sizeof *pairs, pair_order);
 	for (uint32_t i = 0; i < n; i++)
-		while (blocks_of(w, (unsigned)(pairs[i] >> 32), (unsigned)pairs[i]))
-			world_unblock(w, (unsigned)(pairs[i] >> 32), (unsigned)pairs[i]);
+		while (map_get(m, pairs[i]))
+			end(w, (unsigned)(pairs[i] >> 32), (unsigned)pairs[i]);
 	free(pairs);
+}
+
+void world_heal(struct world *w)
+{
+	struct world_config *c = &w->cfg;
+	c->dial_refuse = c->dial_silent = c->disk_error = c->loss = 0;
+	c->timer_late_us = 0;
+	for (unsigned i = 0; i < c->nodes; i++) {
+		w->nodes[i].disk_slow = 0;
+		w->nodes[i].brittle = false;
+	}
+	if (w->split)
+		world_split(w, NULL);
+	pairs_heal(w, &w->blocks, world_unblock);
+	pairs_heal(w, &w->mutes, world_unmute);
 }

@@ -38,6 +38,7 @@ struct world_hooks {
 	void (*stopped)(void *ctx, unsigned node, int err, const char *text); /* it is gone when this returns */
 	void (*sent)(void *ctx, unsigned from, unsigned to, const uint8_t *frame, uint32_t len);
 	void (*stepped)(void *ctx, unsigned node, const struct event *ev);
+	void (*poisoned)(void *ctx, unsigned node); /* it is gone when this returns; steps nobody */
 };
 
 /* Probabilities are parts of 2^32. All zero is a world without faults. */
@@ -52,6 +53,7 @@ struct world_config {
 	uint64_t bandwidth;           /* bytes per second and direction of a link; 0 = unlimited */
 	uint32_t drift_ppm;           /* clocks run wrong by up to this, below 5000 to be within the lease's 1 % */
 	uint32_t timer_late_us;       /* timers are late by up to this */
+	uint32_t loss;                /* a frame is lost on its way and sent again later; those behind it wait */
 	uint32_t dial_refuse, dial_silent; /* a dial is refused, or never answered, without a reason */
 	uint32_t torn;                /* at a crash an un-synced write is cut, not only lost */
 	uint32_t disk_error;          /* an io request ends in P2PS_EIO */
@@ -64,7 +66,7 @@ struct world_config {
 enum world_process { PROC_NONE, PROC_UP, PROC_PAUSED, PROC_DOWN };
 
 struct world_counters {
-	uint64_t steps, frames, frame_bytes, frames_lost, dials, dials_refused, dials_silent, links_broken, stalls, io, io_errors, io_lost,
+	uint64_t steps, frames, frame_bytes, frames_lost, dials, dials_refused, dials_silent, links_broken, stalls, resends, poisoned, io, io_errors, io_lost,
 		torn, backlog;
 };
 
@@ -77,6 +79,9 @@ struct world_node {
 	struct pool pool;        /* the node's own memory */
 	struct disk disk;
 	struct rng net, faults;  /* delays of what it sends; what happens to it */
+	uint8_t side;            /* of a split network */
+	bool brittle;            /* poison crashes it */
+	uint32_t disk_slow;      /* its syncs take so many times as long; 0: as once */
 	uint8_t public_key[32], secret[64];
 	char address[24], remote[24];
 	int64_t drift_ppm;
@@ -144,6 +149,19 @@ void world_resume(struct world *w, unsigned i);
 void world_block(struct world *w, unsigned a, unsigned b);
 void world_unblock(struct world *w, unsigned a, unsigned b);
 bool world_blocked(const struct world *w, unsigned a, unsigned b);
+/* One way only: what a sends does not arrive at b, what b sends does arrive at a, which cannot confirm it; so the links
+ * die in the end, and dials between them are in vain. Counted, too. */
+void world_mute(struct world *w, unsigned a, unsigned b);
+void world_unmute(struct world *w, unsigned a, unsigned b);
+/* Nodes with different numbers (one per node) do not reach each other; NULL: the network is whole again. */
+void world_split(struct world *w, const uint8_t *side);
+void world_loss(struct world *w, uint32_t part);
+/* A brittle process dies of a frame that has these bytes in it, before it has done anything. */
+#define WORLD_POISON "\xffPOISON\xff"
+#define WORLD_POISON_BYTES 8u
+void world_brittle(struct world *w, unsigned i, bool on);
+void world_drift(struct world *w, unsigned i, int64_t ppm); /* from now on; the clock does not jump */
+void world_slow_disk(struct world *w, unsigned i, uint32_t times);
 /* Breaks all links between the two (or one link of i, drawn at random): what is in flight is gone, both hear later. */
 unsigned world_break(struct world *w, unsigned a, unsigned b);
 bool world_break_one(struct world *w, unsigned i, uint64_t draw);

@@ -72,7 +72,8 @@ struct world {
 	uint32_t heap_len, heap_cap;
 	uint64_t now, seq, hash;
 	struct world_node *nodes;
-	struct map blocks;         /* by from << 32 | to: how often, as a pointer */
+	struct map blocks, mutes;  /* by from << 32 | to: how often, as a pointer */
+	bool split;
 	struct network net;
 	struct arena arena;
 	struct outbox out;
@@ -86,6 +87,8 @@ void world_drop(struct world *w, struct item *it); /* gives back what it holds *
 void world_step(struct world *w, struct world_node *n, struct event *ev);
 void *world_alloc(size_t n); /* zeroed; never NULL */
 bool world_arrives(const struct world *w, unsigned from, unsigned to);
+bool world_muted(const struct world *w, unsigned from, unsigned to);
+void world_poison(struct world *w, struct world_node *n);
 
 void links_dial(struct world *w, struct world_node *n, uint32_t no, enum link_class class, const char *address);
 void links_send(struct world *w, struct world_node *n, const struct action_send *s);

@@ -40,7 +40,7 @@ static void toy_send(struct toy_machine *m, struct toy_link *l, struct outbox *o
 {
 	struct frame f = {.type = FRAME_SERVICE, .sequence = l->sent};
 	static const uint8_t zero[65536];
-	f.body = (struct slice){NULL, zero, m->t->body_bytes};
+	f.body = (struct slice){NULL, m->t->poison ? (const uint8_t *)"...." WORLD_POISON "..." : zero, m->t->poison ? WORLD_POISON_BYTES + 7 : m->t->body_bytes};
 	uint8_t head[SEAM_HEAD_MAX];
 	uint16_t n = frame_encode(&f, head);
 	outbox_send(out, l->no, head, n, f.body);

@@ -23,6 +23,7 @@ struct toy {
 	unsigned links, body_bytes;
 	struct toy_link link[TOY_LINKS];
 	bool close_all; /* at the next timer */
+	bool poison;    /* what it sends is WORLD_POISON */
 };
 /* By the first byte of the zone: "0", "1" ... so that a test sees them. */
 extern struct toy toys[8];

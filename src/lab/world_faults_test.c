@@ -1,0 +1,148 @@
+/* The faults of the simulated world, each with toys in it: loss, one deaf direction, a split, poison, slow disks, clocks
+ * that run wrong. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "lab/world_toy.h"
+#include "p2ps.h"
+
+static struct world *w;
+
+static void begin(struct world_config cfg)
+{
+	memset(toys, 0, sizeof toys);
+	cfg.machine = &world_machine_toy;
+	cfg.nodes = 4;
+	cfg.seed = 7;
+	cfg.delay_us = 5000;
+	w = world_new(&cfg, NULL);
+}
+
+static void start(unsigned i, int join)
+{
+	static const char *const names[] = {"0", "1", "2", "3"};
+	unsigned j = (unsigned)join;
+	struct world_start s = {.join = &j, .join_count = join >= 0, .base = {.zone = names[i]}};
+	assert_true(world_start(w, i, &s));
+}
+
+static void run(uint64_t ms) { world_run_until(w, world_now(w) + ms * 1000); }
+
+static void end(void)
+{
+	assert_null(world_failed(w));
+	world_free(w);
+}
+
+static void test_loss(void **state)
+{
+	begin((struct world_config){.loss = UINT32_MAX / 20});
+	start(0, -1);
+	start(1, 0);
+	run(20000);
+	uint64_t resends = world_counters(w)->resends;
+	assert_in_range(resends, 100, 320); /* of 4,000 frames one in twenty */
+	assert_false(toys[0].link[0].disorder || toys[1].link[0].disorder);
+	world_loss(w, 0);
+	toys[0].quiet = toys[1].quiet = true;
+	run(60000);
+	assert_int_equal(toys[0].link[0].next, toys[1].link[0].sent); /* late, and all of it */
+	assert_int_equal(toys[0].link[0].downs, 0);
+	end();
+}
+
+static void test_mute(void **state)
+{
+	begin((struct world_config){0});
+	start(0, -1);
+	start(1, 0);
+	run(1000);
+	world_mute(w, 0, 1);
+	run(100);
+	uint64_t at_0 = toys[0].link[0].heard, at_1 = toys[1].link[0].heard;
+	run(5000);
+	assert_true(toys[0].link[0].heard > at_0 + 480);
+	assert_int_equal(toys[1].link[0].heard, at_1);
+	world_unmute(w, 0, 1);
+	run(100);
+	assert_true(toys[1].link[0].heard > at_1 + 480);
+	world_mute(w, 0, 1);
+	toys[0].quiet = true; /* nothing of its own is under way, yet what it gets is never confirmed */
+	run(40000);
+	assert_int_equal(toys[0].link[0].downs, 1);
+	assert_int_equal(toys[1].link[0].downs, 1);
+	start(2, -1);
+	world_mute(w, 2, 3);
+	start(3, 2); /* the answer to the dial does not come */
+	run(30000);
+	assert_int_equal(toys[3].link[0].ups, 0);
+	assert_int_equal(toys[3].link[0].err, P2PS_ETIMEOUT);
+	end();
+}
+
+static void test_split(void **state)
+{
+	begin((struct world_config){0});
+	for (unsigned i = 0; i < 4; i++)
+		start(i, (int)i - 1);
+	run(1000);
+	world_split(w, (const uint8_t[]){0, 0, 1, 1});
+	run(100);
+	uint64_t within = toys[0].link[0].heard, of_2 = toys[2].link[0].heard; /* from 1, whom 2 dialled */
+	run(5000);
+	assert_true(toys[0].link[0].heard > within + 480);
+	assert_int_equal(toys[2].link[0].heard, of_2);
+	world_split(w, NULL);
+	run(100);
+	assert_true(toys[2].link[0].heard > of_2 + 480);
+	assert_false(toys[2].link[0].disorder);
+	end();
+}
+
+static void test_poison(void **state)
+{
+	begin((struct world_config){0});
+	start(0, -1);
+	start(1, 0);
+	run(100);
+	toys[1].poison = true;
+	run(1000);
+	assert_int_equal(world_node(w, 0)->state, PROC_UP); /* it can read that */
+	world_brittle(w, 0, true);
+	run(100);
+	assert_int_equal(world_node(w, 0)->state, PROC_DOWN);
+	assert_int_equal(world_counters(w)->poisoned, 1);
+	assert_int_equal(toys[1].link[0].downs, 1);
+	assert_int_equal(toys[1].link[0].err, P2PS_ECLOSED);
+	end();
+}
+
+static void test_drift(void **state)
+{
+	begin((struct world_config){0});
+	start(0, -1);
+	run(100000);
+	uint64_t clock = world_node_clock(w, 0);
+	world_drift(w, 0, 20000); /* two in a hundred too fast, from now on */
+	assert_int_equal(world_node_clock(w, 0), clock);
+	unsigned timers = toys[0].timers;
+	run(100000);
+	assert_int_equal(world_node_clock(w, 0) - clock, 102000000);
+	assert_in_range(toys[0].timers - timers, 10190, 10201);
+	world_drift(w, 0, -20000);
+	clock = world_node_clock(w, 0);
+	run(100000);
+	assert_int_equal(world_node_clock(w, 0) - clock, 98000000);
+	end();
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_loss), cmocka_unit_test(test_mute), cmocka_unit_test(test_split), cmocka_unit_test(test_poison),
+		cmocka_unit_test(test_drift)};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
