@@ -15,6 +15,17 @@ static const struct op_arg table_args[] = {
 	END,
 };
 
+static const struct op_arg topo_args[] = {
+	{"topo", ARG_TEXT, .required = true, .meta = "SPEC",
+	 .help = "cayley:z, tree:b, hypercube, hypertorus:d, chord, dks:k, tango[:p] (p pairs for each hop), tango2004, random[:m] (a ring with m random links for each power of two, lookahead), gnutella[:z] (a random graph of z links a peer)"},
+	{"nodes", ARG_INT, .meta = "N", .fallback = "1000", .min = 4, .max = 16777216, .help = "peers; the nearest number that the structure allows"},
+	{"ttl", ARG_INT, .meta = "H", .fallback = "7", .min = 1, .max = 64, .help = "hops of a flood"},
+	{"targets", ARG_INT, .meta = "T", .fallback = "0", .min = 0, .max = 100000, .help = "random topologies: sample that many targets, with all peers as sources; 0: as many as some 10 s allow"},
+	{"one-way", ARG_BOOL, .help = "rings with fingers: route clockwise over the own fingers only, not over every link both ways"},
+	{"seed", ARG_INT, .meta = "S", .fallback = "1", .min = 0, .max = INT64_MAX, .help = "of random topologies"},
+	END,
+};
+
 /* clang-format off */
 const struct op lab_ops[] = {
 	{"lab", "table", OP_REPEATABLE | OP_OFFLINE, table_args,
@@ -22,5 +33,10 @@ const struct op lab_ops[] = {
 	 "EINVAL,ETOO_LARGE", "read", "0.2",
 	 "Compute which distances a table links to, and the largest network that it covers.",
 	 "p2ps lab table --rule tango --pairs 5", NULL},
+	{"lab", "topo", OP_REPEATABLE | OP_OFFLINE, topo_args,
+	 "topo, nodes, links, degree and degree_max (links at a peer), diameter, mean_distance (shortest ways), mean_hops and hops_max (as routed), throughput_average_link and throughput_busiest_link (messages a peer may send in the time in which a link carries one, everybody to everybody alike), throughput_published (the former, trees counted as in the published study), reach and flood_messages of a flood of ttl hops; {mid, low, high}: sampled, 95 %",
+	 "EINVAL", "read", "0.2",
+	 "Measure a topology: links, distances, throughput by the average and by the busiest link, reach of a flood.",
+	 "p2ps lab topo --topo tango --nodes 1000", NULL},
 	{NULL},
 };
