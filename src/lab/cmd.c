@@ -9,6 +9,7 @@
 
 const struct lab_verb lab_verbs[] = {
 	{"table", lab_table_run},
+	{"compare", lab_compare_run},
 	{"topo", lab_topo_run},
 	{NULL, NULL},
 };

@@ -26,6 +26,7 @@ __attribute__((format(printf, 3, 4))) int lab_fail(struct lab_call *c, int err, 
 
 /* cmd_*.c */
 int lab_table_run(struct lab_call *c);
+int lab_compare_run(struct lab_call *c);
 int lab_topo_run(struct lab_call *c);
 struct topo_spec;
 struct topo_result;

@@ -31,8 +31,7 @@ int lab_topo_run(struct lab_call *c)
 	struct topo_result r;
 	char error[200];
 	struct topo_options o = {.nodes = (uint64_t)value_int(c->args, "nodes", 0), .seed = (uint64_t)value_int(c->args, "seed", 1),
-				 .ttl = (unsigned)value_int(c->args, "ttl", 7), .targets = (unsigned)value_int(c->args, "targets", 0),
-				 .one_way = value_bool(c->args, "one_way", false)};
+				 .ttl = (unsigned)value_int(c->args, "ttl", 7), .targets = (unsigned)value_int(c->args, "targets", 0)};
 	if (!topo_parse(value_text(c->args, "topo", ""), &spec, error) || !topo_measure(&spec, &o, &r, error))
 		return lab_fail(c, P2PS_EINVAL, "%s", error);
 	c->result = lab_topo_json(&spec, &r);

@@ -25,23 +25,29 @@ static const struct kind {
 
 bool topo_parse(const char *text, struct topo_spec *spec, char error[200])
 {
-	size_t len = strcspn(text, ":");
+	size_t len = strcspn(text, ":/"), whole = strcspn(text, "/");
+	bool one_way = strcmp(text + whole, "/clockwise") == 0;
 	for (unsigned i = 0; i < TOPO_KINDS; i++) {
 		const struct kind *k = &kinds[i];
 		if (strlen(k->name) != len || strncmp(text, k->name, len) != 0)
 			continue;
+		bool ring = i >= TOPO_CHORD && i <= TOPO_TANGO2004, number = text[len] == ':';
 		char *end = NULL;
-		unsigned long v = text[len] ? strtoul(text + len + 1, &end, 10) : k->fallback;
-		if (!k->meaning && text[len]) {
+		unsigned long v = number ? strtoul(text + len + 1, &end, 10) : k->fallback;
+		if (text[whole] && !(ring && one_way)) {
+			snprintf(error, 200, "%s%s", k->name, ring ? ": after / only clockwise may follow" : " has no direction: nothing may follow after /");
+			return false;
+		}
+		if (!k->meaning && number) {
 			snprintf(error, 200, "%s takes no number", k->name);
 			return false;
 		}
-		if (k->meaning && ((end && (*end || end == text + len + 1)) || v < k->min || v > k->max)) {
+		if (k->meaning && ((end && (end != text + whole || end == text + len + 1)) || v < k->min || v > k->max)) {
 			snprintf(error, 200, "%s:N needs a number from %u to %u: %s", k->name, k->min, k->max, k->meaning);
 			return false;
 		}
-		*spec = (struct topo_spec){.kind = (enum topo_kind)i, .k = (unsigned)v};
-		snprintf(spec->name, sizeof spec->name, "%.20s", text);
+		*spec = (struct topo_spec){.kind = (enum topo_kind)i, .k = (unsigned)v, .one_way = one_way};
+		snprintf(spec->name, sizeof spec->name, "%s", text);
 		return true;
 	}
 	snprintf(error, 200, "there is no topology '%.40s': cayley:z, tree:b, hypercube, hypertorus:d, chord, dks:k, tango[:p], tango2004, "

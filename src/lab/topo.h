@@ -26,14 +26,14 @@ enum topo_kind {
 struct topo_spec {
 	enum topo_kind kind;
 	unsigned k;
-	char name[32];
+	bool one_way;  /* rings with fingers, with "/clockwise" behind: over the own fingers only, not over every link both ways */
+	char name[40];
 };
 
 struct topo_options {
 	uint64_t nodes, seed;
 	unsigned ttl;      /* of a flood */
 	unsigned targets;  /* sampled where it cannot be exact; 0: as many as some 10 s allow */
-	bool one_way;      /* rings with fingers: clockwise only */
 };
 
 struct topo_result {

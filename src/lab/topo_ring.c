@@ -151,7 +151,7 @@ static void shortest(const struct fingers *f, bool both, struct topo_result *r)
 void topo_ring(const struct topo_spec *spec, const struct topo_options *o, struct topo_result *r)
 {
 	static struct fingers f;
-	bool both = !o->one_way;
+	bool both = !spec->one_way;
 	f = (struct fingers){.n = o->nodes};
 	make(&f, spec, true);
 	double halves = 0;

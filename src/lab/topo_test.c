@@ -92,9 +92,11 @@ static struct sum all_pairs(unsigned ttl)
 static struct topo_result measured(const char *name, int nodes, bool one_way, unsigned targets)
 {
 	struct topo_spec spec;
-	struct topo_result r;
-	char error[200];
-	struct topo_options o = {.nodes = (uint64_t)nodes, .seed = 7, .ttl = 3, .one_way = one_way, .targets = targets};
+	struct topo_result r = {0};
+	char error[200], whole[40];
+	struct topo_options o = {.nodes = (uint64_t)nodes, .seed = 7, .ttl = 3, .targets = targets};
+	snprintf(whole, sizeof whole, "%s%s", name, one_way ? "/clockwise" : "");
+	name = whole;
 	if (!topo_parse(name, &spec, error) || !topo_measure(&spec, &o, &r, error))
 		fail_msg("%s: %s", name, error);
 	return r;
@@ -311,7 +313,8 @@ static void random_ones(void **state)
 
 static void names(void **state)
 {
-	static const char *const wrong[] = {"", "cayley", "cayley:2", "cayley:x", "cayley:4x", "hypercube:3", "tango:", "hypertorus:0", "ring"};
+	static const char *const wrong[] = {"", "cayley", "cayley:2", "cayley:x", "cayley:4x", "hypercube:3", "tango:", "hypertorus:0", "ring", "hypercube/clockwise",
+					   "chord/", "chord/anticlockwise"};
 	struct topo_spec spec;
 	struct topo_result r;
 	char error[200];
