@@ -146,7 +146,8 @@ P2PS_API void p2ps_config_free(p2ps_config **config);
  *	network.bits        4 to 64, default 64: the ring has 2^bits points
  *	network.max_nodes   default 0, no limit; exact up to 64, above that by the estimated size
  *	network.faults      1 to 8, default 3: simultaneous crashes of neighbours that are survived without doubt
- *	network.table       routing table: tango (default), full (everybody knows everybody: up to some thousand) ...
+ *	network.table       routing table: tango (default), tango2004, chord, dks:K, random, hypercube, hypertorus:D,
+ *	                    full (everybody knows everybody: up to a thousand)
  *	network.lease_ms    100 to 60000, default 3000: how long a range may stay unserved after a crash, at most
  *	network.signed_casts yes or no, default no: who sends to many signs it, so that who passes it on cannot change it. Private
  *	                    networks always do

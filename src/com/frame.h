@@ -57,6 +57,7 @@ enum frame_flag {
 	FRAME_BACK = 16, /* travels back along a remembered path */
 	FRAME_DIR_CW = 32, /* walking along successors, direction locked */
 	FRAME_DIR_CCW = 64,
+	FRAME_RING_WAY = 128, /* by the distance on the ring from here on, not by the table's own any more */
 };
 
 enum frame_ext {

@@ -17,7 +17,7 @@ static const char domain[] = "p2ps root document 1"; /* with its zero byte */
 
 static bool table_name_ok(const char *s)
 {
-	size_t n = strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789-_");
+	size_t n = strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789-_:");
 	return n > 0 && !s[n] && n < sizeof((struct network *)0)->table;
 }
 

@@ -4,9 +4,11 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <cmocka.h>
 
+#include "base/rng.h"
 #include "core/route.h"
 
 /* What a node knows: itself, its bound, links, successors, predecessors (0 ends a list). Ring of 256 points. */
@@ -114,8 +116,122 @@ static void known_range(void **state)
 	assert_int_equal(route_choose(&v, 140, 0).next, 150);
 }
 
+/* By a table's own distance first; the ring's once that does not fall, and for good. */
+static void own_distance(void **state)
+{
+	const struct route_known known[] = {{.id = 0x10, .lo = 0x10}, {.id = 0x70, .lo = 0x70}, {.id = 0x90, .lo = 0x90}, {.id = 0xf0, .lo = 0xf0}};
+	const uint64_t succ[] = {0x90}, pred[] = {0x70};
+	struct route_view v = {.self = 0x80, .lo = 0x70, .mask = 255, .known = known, .known_len = 4, .succ = succ, .succ_len = 1, .pred = pred,
+			       .pred_len = 1, .bits = 8, .table = table_find("hypercube", NULL)};
+	(void)state;
+	struct route_choice c = route_choose(&v, 0x1f, 0); /* xor: 0x0f from 0x10; on the ring 0x10 is the nearest, too */
+	assert_true(c.way == ROUTE_TO && c.next == 0x10 && c.flags == 0);
+	c = route_choose(&v, 0x60, 0); /* xor 0x10 from 0x70 */
+	assert_true(c.way == ROUTE_TO && c.next == 0x70 && c.flags == 0);
+	c = route_choose(&v, 0x60, FRAME_RING_WAY);
+	assert_true(c.way == ROUTE_TO && c.next == 0x70 && c.flags == FRAME_RING_WAY);
+	c = route_choose(&v, 0xc0, 0); /* xor 0x30 from 0xf0, 0x40 from us, though on the ring both 0x90 and 0xf0 are as near */
+	assert_true(c.way == ROUTE_TO && c.next == 0xf0 && c.flags == 0);
+	v.self = 0x7f; /* xor 0xf0 is the least, ours 0xff: nobody is nearer to 0x80 than 0x90 */
+	v.lo = 0x70;
+	c = route_choose(&v, 0x95, 0);
+	assert_true(c.way == ROUTE_TO && c.next == 0x90);
+	struct route_view alone = v;
+	alone.self = 0x80;
+	alone.known_len = 2; /* only 0x10 and 0x70, whose xor with 0xa0 is more than ours: the ring's way, and it says so */
+	c = route_choose(&alone, 0xe0, 0);
+	assert_true(c.way == ROUTE_TO && c.next == 0x10 && c.flags == FRAME_RING_WAY);
+	c = route_choose(&alone, 0xe0, FRAME_DIR_CW); /* locked clockwise: no way back */
+	assert_true(c.flags & FRAME_DIR_CW || c.way == ROUTE_NOWHERE);
+}
+
+/* Who looks ahead takes the one whose links lead nearest, among those that are nearer themselves. */
+static void looks_ahead(void **state)
+{
+	uint64_t a[] = {101}, b[] = {130}, far[] = {149};
+	const struct route_known known[] = {{.id = 10, .lo = 10, .links = far, .links_len = 1}, {.id = 120, .lo = 120, .links = b, .links_len = 1},
+					    {.id = 125, .lo = 125, .links = a, .links_len = 1}, {.id = 140, .lo = 140}};
+	const uint64_t succ[] = {110};
+	struct route_view v = {.self = 100, .lo = 90, .mask = 255, .known = known, .known_len = 3, .succ = succ, .succ_len = 1, .bits = 8,
+			       .table = table_find("random", NULL)};
+	(void)state;
+	assert_int_equal(route_choose(&v, 131, 0).next, 120); /* 125 is nearer, but 120 is linked to 130 */
+	v.known_len = 4;
+	assert_int_equal(route_choose(&v, 140, 0).next, 140);
+	v.known_len = 3;
+	assert_int_equal(route_choose(&v, 150, 0).next, 120); /* 10 would lead to 149, but is itself farther than we are */
+	v.table = table_find("chord", NULL);
+	assert_int_equal(route_choose(&v, 131, 0).next, 125);
+}
+
+/* Rings with any links at all, told of truly or not: every walk ends at the owner and never does the same thing twice, with
+ * every table's way of choosing. */
+static void no_circles(void **state)
+{
+	enum { N = 40, LINKS = 12 };
+	static uint64_t ids[N], links[N][LINKS][4];
+	static struct route_known known[N][LINKS + 2];
+	static uint8_t seen[N][256];
+	struct rng g;
+	(void)state;
+	rng_init_u64(&g, 7, "walks", 0);
+	for (unsigned round = 0; round < 600; round++) {
+		unsigned arg = 0, tables = 0;
+		while (table_strategies[tables])
+			tables++;
+		const struct table_strategy *t = table_strategies[round % tables];
+		arg = t->arg_most ? t->arg_least + (unsigned)rng_below(&g, t->arg_most - t->arg_least + 1) : 0;
+		uint64_t at = 0, mask = 65535;
+		for (unsigned i = 0; i < N; i++)
+			ids[i] = at += 1 + rng_below(&g, 65535 / N - 1);
+		for (unsigned i = 0; i < N; i++) {
+			uint8_t with[N] = {0};
+			unsigned len = 0;
+			with[(i + 1) % N] = with[(i + N - 1) % N] = 1;
+			for (unsigned k = 0; k < LINKS; k++)
+				with[rng_below(&g, N)] = 1;
+			with[i] = 0;
+			for (unsigned j = 0; j < N; j++)
+				if (with[j]) {
+					struct route_known *k = &known[i][len];
+					uint64_t *l = links[i][len % LINKS];
+					for (unsigned m = 0; m < 4; m++)
+						l[m] = rng_u64(&g) & mask;
+					*k = (struct route_known){.id = ids[j], .lo = rng_below(&g, 2) ? ids[j] : ids[(j + N - 1) % N], .links = l, .links_len = 4};
+					len++;
+				}
+			for (; len < LINKS + 2; len++)
+				known[i][len].id = 0;
+		}
+		for (unsigned walk = 0; walk < 20; walk++) {
+			unsigned i = (unsigned)rng_below(&g, N), hops = 0;
+			uint64_t key = rng_u64(&g) & mask;
+			uint8_t flags = 0;
+			memset(seen, 0, sizeof seen);
+			for (;; hops++) {
+				uint64_t succ = ids[(i + 1) % N], pred = ids[(i + N - 1) % N];
+				struct route_view v = {.self = ids[i], .lo = pred, .mask = mask, .known = known[i], .succ = &succ, .succ_len = 1,
+						       .pred = &pred, .pred_len = 1, .bits = 16, .table = t, .arg = arg};
+				while (v.known_len < LINKS + 2 && known[i][v.known_len].id)
+					v.known_len++;
+				if (seen[i][flags]++)
+					fail_msg("%s: node %u again with flags %u", t->name, i, flags);
+				struct route_choice c = route_choose(&v, key, flags);
+				if (c.way == ROUTE_HERE)
+					break;
+				assert_int_equal(c.way, ROUTE_TO);
+				flags = c.flags;
+				for (i = 0; ids[i] != c.next; i++)
+					assert_true(i < N - 1);
+			}
+			assert_true(ids_in_oc(key, ids[(i + N - 1) % N], ids[i], mask));
+		}
+	}
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(table), cmocka_unit_test(branch_loop), cmocka_unit_test(known_range)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(table), cmocka_unit_test(branch_loop), cmocka_unit_test(known_range),
+		cmocka_unit_test(own_distance), cmocka_unit_test(looks_ahead), cmocka_unit_test(no_circles)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

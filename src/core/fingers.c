@@ -5,8 +5,9 @@
  *	at first     each point is looked up
  *	on use       a look-up tells its origin who owns what; a node that a stranger's look-up passes, and that finds it
  *	             ought to be a finger of the origin, says so (BETTER), back along the path
- *	on change    a joiner tells those whose points it took over (JOINED): routed to the owner of self - offset, and
- *	             from there back along predecessors while they are concerned; a lost link makes its point be looked up
+ *	on change    a joiner tells those whose points it took over (JOINED): routed to the owner of self - offset, and from there
+ *	             back along predecessors while they are concerned; a lost link makes its point be looked up. Where
+ *	             points are scattered, the one who owned the point tells those who use it (BETTER) instead
  *	slowly       each point is looked up again now and then, as a safety net
  *
  * A table of everybody (`full`) has an entry per member instead, learned by asking the successor and, now and then,
@@ -30,13 +31,14 @@
 #define MEMBERS_PART 256u
 #define CORRECTED_AGAIN_US 60000000u
 
-struct table *table_new(struct node *n, const struct table_strategy *s)
+struct table *table_new(struct node *n, const struct table_strategy *s, unsigned arg)
 {
 	struct table *t = pool_alloc(n->pool, sizeof *t);
 	if (!t)
 		return NULL;
 	t->strategy = s;
-	t->gossip_at = UINT64_MAX;
+	t->arg = arg;
+	t->gossip_at = t->links_at = UINT64_MAX;
 	return n->table = t;
 }
 
@@ -83,6 +85,17 @@ static void correction_simple(struct node *n, struct peer *p, Wire__CorrectionKi
 	struct route_known *k = route_known_get(n, p->c.id);
 	if (correction_tell(n, p, &m) && k)
 		k->told = n->route->lo;
+}
+
+bool correction_links(struct node *n, struct peer *p, const uint64_t *ids, size_t len)
+{
+	Wire__Correction m;
+	uint64_t path[ROUTE_HOPS];
+	correction_init(&m, WIRE__CORRECTION_KIND__CORRECTION_LINKS, 0, n->route->lo);
+	m.n_path = len < ROUTE_HOPS ? len : ROUTE_HOPS;
+	memcpy(path, ids, m.n_path * sizeof *path);
+	m.path = path;
+	return correction_tell(n, p, &m);
 }
 
 void correction_left(struct node *n, struct peer *p) { correction_simple(n, p, WIRE__CORRECTION_KIND__CORRECTION_LEFT); }
@@ -133,6 +146,7 @@ static void finger_drop(struct node *n, uint32_t i)
 		correction_simple(n, p, WIRE__CORRECTION_KIND__CORRECTION_DROP);
 	if (p)
 		com_release(n->com, p, COM_FINGER);
+	links_changed(n);
 	f->who = 0;
 	f->state = FINGER_EMPTY;
 	f->substitute = false;
@@ -217,6 +231,7 @@ static void finger_set(struct node *n, uint32_t i, const struct contact *who)
 		if (f->who)
 			finger_drop(n, i);
 		f->who = who->id;
+		links_changed(n);
 		if (first && p->state == PEER_UP)
 			correction_simple(n, p, WIRE__CORRECTION_KIND__CORRECTION_USE);
 	}
@@ -270,6 +285,8 @@ static bool finger_better(const struct node *n, const struct finger *f, uint64_t
 		return false;
 	if (!f->who)
 		return covers && (f->fails < 3 || f->at <= n->now_us);
+	if (n->table->strategy->loose)
+		return false;
 	return f->substitute ? covers : ids_cw(f->point, id, n->mask) < ids_cw(f->point, f->who, n->mask);
 }
 
@@ -390,6 +407,31 @@ static uint64_t table_size(const struct node *n)
 	return here / 8 > size ? here : size;
 }
 
+static struct table_view table_view_of(const struct node *n, uint64_t id)
+{
+	return (struct table_view){.self = id, .mask = n->mask, .bits = n->net.bits, .size = 1, .gap_floor = n->table->gap_floor,
+				   .arg = n->table->arg};
+}
+
+/* The points of another node, as far as we know its table: the same distances, or to be computed. Good until the next call. */
+struct table_others {
+	uint64_t id;
+	uint64_t points[TABLE_POINTS_MAX];
+};
+
+static uint64_t table_point_of(const struct node *n, struct table_others *o, uint64_t id, uint32_t i)
+{
+	const struct table *t = n->table;
+	if (!t->strategy->scattered)
+		return (id + t->offsets[i]) & n->mask;
+	if (o->id != id) {
+		struct table_view v = table_view_of(n, id);
+		t->strategy->points(&v, o->points);
+		o->id = id;
+	}
+	return o->points[i];
+}
+
 /* The points for the present size of the network; new ones are looked up soon. */
 static void table_points(struct node *n)
 {
@@ -399,17 +441,21 @@ static void table_points(struct node *n)
 	uint64_t floor = table_gap_follow(n->net.bits, size, t->gap_floor);
 	if (floor == t->gap_floor)
 		return;
-	struct table_view v = {.self = node_id(n), .mask = n->mask, .bits = n->net.bits, .size = size, .gap_floor = floor};
+	struct table_view v = {.self = node_id(n), .mask = n->mask, .bits = n->net.bits, .size = size, .gap_floor = floor, .arg = t->arg};
 	uint32_t before = t->len, len = t->strategy->points(&v, points);
 	if (!table_resize(n, len))
 		return;
 	t->gap_floor = floor;
-	for (uint32_t i = before; i < len; i++) {
-		t->v[i].point = points[i];
+	for (uint32_t i = 0; i < len; i++) {
+		if (i < before && t->v[i].point == points[i])
+			continue;
+		t->v[i].point = points[i]; /* who stands there stays until the right one is found */
+		t->v[i].state = t->v[i].who ? FINGER_SET : FINGER_EMPTY;
 		t->v[i].at = n->now_us + rng_below(&n->rng, FINGER_FIRST_US);
 	}
 	v.self = 0;
-	t->strategy->points(&v, t->offsets);
+	if (!t->strategy->scattered)
+		t->strategy->points(&v, t->offsets);
 }
 
 /* A joiner tells those who should point to it now. */
@@ -419,7 +465,7 @@ static void table_announce(struct node *n)
 	Wire__Correction m;
 	Wire__Contact who;
 	contact_pack(&who, com_self(n->com));
-	for (uint32_t i = 0; i < t->len; i++) {
+	for (uint32_t i = 0; i < t->len && !t->strategy->scattered; i++) {
 		uint64_t key = (node_id(n) - t->offsets[i]) & n->mask;
 		struct frame f = {.flags = FRAME_KEY, .hops = ROUTE_HOPS, .src = node_id(n), .dst = key,
 				  .incarnation = n->cfg.incarnation};
@@ -434,6 +480,28 @@ static void table_announce(struct node *n)
 	}
 }
 
+/* Somebody has joined in front of us and owns what was ours up to him: with scattered points it is us who know best whom
+ * that concerns. */
+static void table_tell_users(struct node *n)
+{
+	struct table *t = n->table;
+	const struct route *r = n->route;
+	uint64_t before = t->lo;
+	const struct contact *pred = ring_pred_count(n->ring) ? ring_pred(n->ring, 0) : NULL;
+	Wire__Correction m;
+	Wire__Contact who;
+	t->lo = r->lo;
+	if (!t->strategy->scattered || t->strategy->loose || !pred || pred->id != r->lo || before == r->lo ||
+	    !ids_in_oo(r->lo, before, node_id(n), n->mask))
+		return;
+	correction_init(&m, WIRE__CORRECTION_KIND__CORRECTION_BETTER, 0, before);
+	contact_pack(&who, pred);
+	m.who = &who;
+	for (uint32_t i = 0; i < r->known_len; i++)
+		if (r->known[i].used_by && r->known[i].id != pred->id)
+			correction_tell(n, r->known[i].peer, &m);
+}
+
 static void table_stop(struct node *n)
 {
 	struct table *t = n->table;
@@ -441,7 +509,7 @@ static void table_stop(struct node *n)
 		finger_drop(n, i);
 	t->len = 0;
 	t->gap_floor = 0;
-	t->gossip_at = UINT64_MAX;
+	t->gossip_at = t->links_at = UINT64_MAX;
 	t->running = false;
 }
 
@@ -458,7 +526,9 @@ void table_ring_changed(struct node *n)
 	if (!t->running) {
 		t->running = true;
 		t->announce_at = n->now_us + FINGER_FIRST_US + rng_below(&n->rng, FINGER_FIRST_US);
+		t->lo = n->route->lo;
 	}
+	table_tell_users(n);
 	t->look_at = n->now_us + rng_jitter(&n->rng, TABLE_LOOK_US);
 	if (t->strategy->everybody) {
 		if (t->gossip_at == UINT64_MAX)
@@ -587,6 +657,8 @@ void table_timer(struct node *n)
 	}
 	if (t->gossip_at <= n->now_us)
 		everybody_ask(n);
+	if (t->links_at <= n->now_us)
+		links_tell(n);
 	if (t->look_at <= n->now_us)
 		route_ring_changed(n);
 }
@@ -598,6 +670,7 @@ uint64_t table_deadline(const struct node *n)
 		return UINT64_MAX;
 	uint64_t at = t->gossip_at < t->announce_at ? t->gossip_at : t->announce_at;
 	at = t->look_at < at ? t->look_at : at;
+	at = t->links_at < at ? t->links_at : at;
 	for (uint32_t i = 0; i < t->len; i++)
 		if (t->v[i].at < at)
 			at = t->v[i].at;
@@ -648,8 +721,9 @@ void table_passing(struct node *n, struct peer *p, const struct frame *f)
 	}
 	if (f->src == p->c.id || !f->body.len || f->src == node_id(n) || route_known_get(n, f->src))
 		return;
-	for (uint32_t i = 0; i < t->len && !t->strategy->everybody; i++)
-		if (finger_mine(n, (f->src + t->offsets[i]) & n->mask)) {
+	struct table_others o = {0};
+	for (uint32_t i = 0; i < t->len && !t->strategy->everybody && !t->strategy->loose; i++)
+		if (finger_mine(n, table_point_of(n, &o, f->src & n->mask, i))) {
 			if (!corrected_lately(n, f->src))
 				table_say_better(n, p, f, i);
 			return;
@@ -691,6 +765,7 @@ static void correction_use(struct node *n, struct peer *p, const Wire__Correctio
 	k->used_by = true;
 	r->used_by++;
 	com_hold(n->com, p, COM_FINGER_IN);
+	links_changed(n);
 	correction_simple(n, p, WIRE__CORRECTION_KIND__CORRECTION_RANGE);
 	table_consider(n, &p->c, true, m->from & n->mask);
 }
@@ -699,7 +774,7 @@ static void correction_use(struct node *n, struct peer *p, const Wire__Correctio
 static void table_told_range(struct node *n, const struct peer *p, uint64_t from)
 {
 	struct table *t = n->table;
-	for (uint32_t i = 0; i < t->len && !t->strategy->everybody; i++) {
+	for (uint32_t i = 0; i < t->len && !t->strategy->everybody && !t->strategy->loose; i++) {
 		struct finger *f = &t->v[i];
 		if (f->who == p->c.id && f->state == FINGER_SET && !f->substitute && !ids_in_oc(f->point, from, p->c.id, n->mask) &&
 		    f->at > n->now_us + FINGER_FIRST_US)
@@ -715,6 +790,7 @@ static void correction_drop(struct node *n, struct peer *p)
 	k->used_by = false;
 	n->route->used_by--;
 	com_release(n->com, p, COM_FINGER_IN);
+	links_changed(n);
 }
 
 static void correction_refused(struct node *n, struct peer *p, const Wire__Correction *m)
@@ -748,8 +824,9 @@ static void correction_joined(struct node *n, const struct frame *f, const Wire_
 	if (m->index >= t->len || f->hops <= 1 || !n->route->pred_len || t->strategy->everybody)
 		return;
 	uint64_t pred = n->route->pred[0];
+	struct table_others o = {0};
 	struct route_known *k = route_known_get(n, pred);
-	if (!k || pred == who->id || !ids_in_oc((pred + t->offsets[m->index]) & n->mask, m->from & n->mask, who->id, n->mask))
+	if (!k || pred == who->id || !ids_in_oc(table_point_of(n, &o, pred, m->index), m->from & n->mask, who->id, n->mask))
 		return;
 	/* Only so far back: who owns much of the ring need not be known to all at once. */
 	uint8_t hops = (uint8_t)(f->flags & FRAME_KEY ? (int)JOINED_BACK : f->hops - 1);
@@ -841,6 +918,9 @@ void correction_frame(struct node *n, struct peer *p, const struct frame *f)
 		break;
 	case WIRE__CORRECTION_KIND__CORRECTION_MEMBERS:
 		correction_members(n, m);
+		break;
+	case WIRE__CORRECTION_KIND__CORRECTION_LINKS:
+		links_told(n, p, m->path, m->n_path);
 		break;
 	case WIRE__CORRECTION_KIND__CORRECTION_LEFT:
 		route_known_drop(n, p->c.id);

@@ -353,7 +353,7 @@ static void lookup_forward(struct node *n, const struct frame *f, const struct r
 	if (f->body.len)
 		memcpy(path, f->body.p, f->body.len);
 	put_le64(path + f->body.len, node_id(n));
-	g.flags = (uint8_t)((f->flags & ~(FRAME_FINAL | FRAME_DIR_CW | FRAME_DIR_CCW | FRAME_EXT)) | c->flags);
+	g.flags = (uint8_t)((f->flags & ~(FRAME_FINAL | FRAME_DIR_CW | FRAME_DIR_CCW | FRAME_RING_WAY | FRAME_EXT)) | c->flags);
 	g.hops = f->hops - 1;
 	lookup_send(n, to, &g, path, f->body.len + 8, true);
 }

@@ -165,12 +165,13 @@ static void life_blame(struct node_life *l, int err, const char *text)
 
 int life_network(struct node *n)
 {
-	const struct table_strategy *s = table_find(n->net.table);
+	unsigned arg;
+	const struct table_strategy *s = table_find(n->net.table, &arg);
 	if (!s)
 		return P2PS_EUNSUPPORTED;
 	n->mask = ids_mask(n->net.bits);
 	n->ring = node_make_ring(n);
-	if (n->ring && table_new(n, s))
+	if (n->ring && table_new(n, s, arg))
 		return 0;
 	ring_free(n->ring);
 	n->ring = NULL;

@@ -4,6 +4,7 @@
 
 #include "core/node_run.h"
 #include "core/ops.h"
+#include "core/table.h"
 
 #define END {NULL}
 #define ARG_LISTEN                                                                                               \
@@ -49,7 +50,7 @@ static const struct op_arg create_args[] = {
 	{"max-nodes", ARG_INT, .meta = "N", .fallback = "0", .min = 0, .max = INT64_MAX,
 	 .help = "most members; exact up to 64, by the estimated size above that; 0: no limit"},
 	{"faults", ARG_INT, .meta = "F", .fallback = "3", .min = 1, .max = 8, .help = "simultaneous crashes to survive"},
-	{"table", ARG_TEXT, .meta = "T", .fallback = "tango", .help = "routing table: tango, chord or full"},
+	{"table", ARG_TEXT, .meta = "T", .fallback = "tango", .help = "routing table: " TABLE_NAMES},
 	ARG_ZONE,
 	ARG_LIMIT,
 	ARG_REACH,

@@ -32,6 +32,8 @@ void route_free(struct route *r)
 	}
 	map_free(&r->lookups);
 	location_clear(&r->locations);
+	for (uint32_t i = 0; i < r->known_len; i++)
+		pool_free(p, r->known[i].links, r->known[i].links_len * sizeof *r->known[i].links);
 	pool_free(p, r->known, r->known_cap * sizeof *r->known);
 	pool_free(p, r, sizeof *r);
 }
@@ -67,6 +69,7 @@ struct route_known *route_known_add(struct node *n, struct peer *p)
 	memmove(&r->known[i + 1], &r->known[i], (r->known_len - i) * sizeof *r->known);
 	r->known[i] = (struct route_known){.id = id, .lo = id, .told = node_id(n), .peer = p};
 	r->known_len++;
+	links_changed(n);
 	return &r->known[i];
 }
 
@@ -80,8 +83,10 @@ void route_known_drop(struct node *n, uint64_t id)
 		r->used_by--;
 		com_release(n->com, r->known[i].peer, COM_FINGER_IN);
 	}
+	links_forget(n, &r->known[i]);
 	memmove(&r->known[i], &r->known[i + 1], (r->known_len - i - 1) * sizeof *r->known);
 	r->known_len--;
+	links_changed(n);
 }
 
 void route_say_left(struct node *n)
@@ -126,7 +131,8 @@ void route_view(struct node *n, struct route_view *v)
 	for (uint32_t i = 0; i < r->pred_len; i++)
 		r->pred[i] = ring_pred(n->ring, i)->id;
 	ring_range(n->ring, &r->lo, &to);
-	*v = (struct route_view){.self = node_id(n), .lo = r->lo, .mask = n->mask, .known = r->known, .known_len = r->known_len,
+	*v = (struct route_view){.table = n->table ? n->table->strategy : NULL, .bits = n->net.bits, .arg = n->table ? n->table->arg : 0,
+				 .self = node_id(n), .lo = r->lo, .mask = n->mask, .known = r->known, .known_len = r->known_len,
 				 .succ = r->succ, .pred = r->pred, .succ_len = r->succ_len, .pred_len = r->pred_len};
 }
 
@@ -243,7 +249,7 @@ struct peer *route_next(struct node *n, struct frame *f, int *err)
 		return NULL;
 	}
 	f->hops--;
-	f->flags = (uint8_t)((f->flags & ~(FRAME_FINAL | FRAME_DIR_CW | FRAME_DIR_CCW)) | c.flags);
+	f->flags = (uint8_t)((f->flags & ~(FRAME_FINAL | FRAME_DIR_CW | FRAME_DIR_CCW | FRAME_RING_WAY)) | c.flags);
 	return p;
 }
 

@@ -22,6 +22,9 @@ struct route_known {       /* a member with a link up; sorted by id */
 	uint64_t told;     /* the bound we last told it; == our id: none */
 	struct peer *peer;
 	bool used_by;      /* it uses us as a finger */
+	uint8_t links_len;
+	uint64_t *links;   /* with a table that looks ahead: whom it is linked to; NULL: not told */
+	uint64_t links_told; /* digest of the links that it was told last */
 };
 struct route_view {
 	uint64_t self, lo, mask; /* we own (lo, self] */
@@ -31,6 +34,8 @@ struct route_view {
 	uint32_t succ_len, pred_len;
 	const uint64_t *avoid; /* first hops not to take unless there is no other */
 	uint32_t avoid_len;
+	const struct table_strategy *table; /* its own distance, looking ahead; NULL: neither */
+	unsigned bits, arg;
 };
 enum route_way { ROUTE_HERE, ROUTE_TO, ROUTE_NOWHERE };
 struct route_choice {
@@ -143,16 +148,19 @@ struct finger {
 };
 struct table {
 	const struct table_strategy *strategy;
+	unsigned arg;
 	struct finger *v;
 	uint32_t len, cap;
 	uint64_t offsets[TABLE_POINTS_MAX]; /* points of node 0 at the same gap */
 	uint64_t gap_floor;
+	uint64_t lo;          /* our bound when the ring changed last */
 	uint64_t look_at;     /* when to look at the ring again */
 	uint64_t announce_at; /* when to tell others that we have joined */
 	uint64_t gossip_at; /* `full`: when to compare members with somebody */
+	uint64_t links_at, links_all_at; /* looking ahead: when to tell our links, and not before when to all */
 	bool running;
 };
-struct table *table_new(struct node *n, const struct table_strategy *s);
+struct table *table_new(struct node *n, const struct table_strategy *s, unsigned arg);
 void table_free(struct node *n);
 void table_ring_changed(struct node *n);
 /* Somebody said: `owner` owns (from, owner]. Takes it as a finger where it is the right one. */
@@ -168,4 +176,11 @@ void table_again(struct node *n); /* looks for all fingers anew */
 void table_gone(struct node *n, struct peer *p); /* it is no member any more, though its link is up */
 void correction_frame(struct node *n, struct peer *p, const struct frame *f);
 const char *table_check(const struct node *n);
+bool correction_links(struct node *n, struct peer *p, const uint64_t *ids, size_t len);
+
+/* ---- lookahead.c ---- */
+void links_changed(struct node *n); /* a member more or less is linked to us */
+void links_tell(struct node *n);    /* when it is time */
+void links_told(struct node *n, struct peer *p, const uint64_t *ids, size_t len);
+void links_forget(struct node *n, struct route_known *k);
 #endif

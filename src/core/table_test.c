@@ -31,6 +31,104 @@ static void recursion(void **state)
 	assert_true(tango_offset(64, 1) == 0);
 }
 
+/* The later form: 1, 4, 12, 36, ... reach 3, 11, 35, 107, 323. */
+static void recursion2004(void **state)
+{
+	(void)state;
+	assert_int_equal(tango2004_pairs(1), 1);
+	assert_int_equal(tango2004_pairs(3), 2);
+	assert_int_equal(tango2004_pairs(5), 3);
+	assert_int_equal(tango2004_pairs(6), 4);
+	assert_int_equal(tango2004_pairs(20), 13); /* overlay.md: 13 pairs for a million */
+	assert_int_equal(tango2004_offset(5, 3), 12 * 32 / 35);
+	assert_int_equal(tango2004_offset(5, 2), 4 * 32 / 35);
+	assert_int_equal(tango2004_offset(5, 1), 0);
+	assert_int_equal(tango2004_offset(6, 4), 36 * 64 / 107);
+	for (unsigned k = 3; k < tango2004_pairs(64); k++) { /* each three times the one before */
+		uint64_t f = tango2004_offset(64, k), g = tango2004_offset(64, k + 1);
+		assert_true(g / 3 == f || g / 3 == f + 1 || g / 3 + 1 == f);
+	}
+}
+
+static void names(void **state)
+{
+	unsigned arg = 99;
+	(void)state;
+	for (const struct table_strategy *const *s = table_strategies; *s; s++)
+		assert_ptr_equal(table_find((*s)->name, NULL), *s);
+	assert_string_equal(table_find("dks", &arg)->name, "dks");
+	assert_int_equal(arg, 3);
+	assert_string_equal(table_find("dks:16", &arg)->name, "dks");
+	assert_int_equal(arg, 16);
+	assert_string_equal(table_find("hypertorus:4", &arg)->name, "hypertorus");
+	assert_int_equal(arg, 4);
+	assert_string_equal(table_find("tango2004", &arg)->name, "tango2004");
+	assert_int_equal(arg, 0);
+	static const char *const no[] = {"", "dks:", "dks:1", "dks:17", "dks:03", "dks:3 ", "dks:3:3", "dks:99999999999", "tango:2", "hypertorus:2", "Tango", "tang"};
+	for (size_t i = 0; i < sizeof no / sizeof *no; i++)
+		assert_null(table_find(no[i], &arg));
+}
+
+/* The points of the other strategies, on rings small enough to know them by heart. */
+static void points_known(void **state)
+{
+	static const struct {
+		const char *table;
+		unsigned bits;
+		uint64_t self, floor, points[12];
+	} rows[] = {
+		{"dks:2", 4, 1, 1, {9, 5, 3, 2}},
+		{"dks:3", 4, 0, 1, {10, 5, 3, 1}},            /* 16 2/3, 16/3, 16 2/9, 16/9 */
+		{"dks:4", 4, 0, 1, {12, 8, 4, 3, 2, 1}},
+		{"dks:4", 4, 0, 2, {12, 8, 4, 3, 2}},
+		{"tango2004", 5, 0, 1, {10, 22, 3, 29}},      /* 12 32/35, 4 32/35 */
+		{"hypercube", 4, 5, 1, {13, 1, 7, 4}},
+		{"hypercube", 4, 5, 4, {13, 1}},
+		{"hypertorus:4", 8, 0x00, 1, {0x08, 0x88, 0x04, 0x44, 0x02, 0x22, 0x01, 0x11}},
+		{"hypertorus:4", 8, 0x88, 1, {0x00, 0x80, 0x8c, 0xcc, 0x8a, 0xaa, 0x89, 0x99}}, /* 3 + 1 is 0 */
+		{"hypertorus:4", 8, 0x13, 16, {0x93, 0x93, 0x53, 0x53, 0x33, 0x33, 0x03, 0x03}},       /* two cells wide */
+		{"hypertorus:4", 8, 0x13, 64, {0x93, 0x93, 0x53, 0x53}},
+	};
+	uint64_t p[TABLE_POINTS_MAX];
+	(void)state;
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		struct table_view v = {.self = rows[i].self, .mask = ids_mask(rows[i].bits), .bits = rows[i].bits, .size = 1, .gap_floor = rows[i].floor};
+		unsigned n = table_find(rows[i].table, &v.arg)->points(&v, p), want = 12;
+		while (want && !rows[i].points[want - 1])
+			want--;
+		for (unsigned k = 0; k < n; k++)
+			if (p[k] != rows[i].points[k])
+				fail_msg("%s, row %zu: point %u is %llu, not %llu", rows[i].table, i, k, (unsigned long long)p[k],
+					 (unsigned long long)rows[i].points[k]);
+		assert_int_equal(n, want);
+	}
+}
+
+/* Points of any size of network stand first to last as the header says: as many as fit, and those of a smaller network stay
+ * when it grows, but for the hypertorus, whose cells halve. */
+static void points_grow(void **state)
+{
+	(void)state;
+	for (const struct table_strategy *const *s = table_strategies; *s; s++)
+		for (unsigned bits = 4; bits <= 64; bits += 5) {
+			uint64_t before[TABLE_POINTS_MAX], now[TABLE_POINTS_MAX], self = UINT64_C(0x9d3c5a1f00b7e261) & ids_mask(bits);
+			unsigned had = 0;
+			for (unsigned arg = (*s)->arg_least; arg <= (*s)->arg_most; arg++, had = 0)
+				for (unsigned cut = 1; cut < bits && cut < 40; cut++) {
+					struct table_view v = {.self = self, .mask = ids_mask(bits), .bits = bits, .size = UINT64_C(1) << cut,
+							       .gap_floor = UINT64_C(1) << (bits - cut), .arg = arg};
+					unsigned n = (*s)->points(&v, now);
+					assert_true(n <= TABLE_POINTS_MAX && n >= had);
+					for (unsigned i = 0; i < n; i++)
+						assert_true(now[i] <= v.mask && now[i] != self);
+					for (unsigned i = 0; i < had && (*s)->arg_default != 5; i++)
+						assert_true(before[i] == now[i]);
+					memcpy(before, now, sizeof now);
+					had = n;
+				}
+		}
+}
+
 /* n pairs of fingers reach every node at distance up to (N(n) - 1) / 2, both ways, in n hops, and not the next one. */
 static void reach_exactly(void **state)
 {
@@ -63,11 +161,11 @@ static void points(void **state)
 {
 	uint64_t p[TABLE_POINTS_MAX];
 	(void)state;
-	const struct table_strategy *tango = table_find("tango"), *chord = table_find("chord"), *full = table_find("full");
+	const struct table_strategy *tango = table_find("tango", NULL), *chord = table_find("chord", NULL), *full = table_find("full", NULL);
 	assert_non_null(tango);
 	assert_non_null(chord);
 	assert_non_null(full);
-	assert_null(table_find("nonsense"));
+	assert_null(table_find("nonsense", NULL));
 	for (unsigned bits = 4; bits <= 64; bits++)
 		for (uint64_t size = 1; size <= 1000000; size *= 10) {
 			struct table_view v = {.self = 5, .mask = ids_mask(bits), .bits = bits, .size = size,
@@ -212,7 +310,7 @@ static struct means sparse(const struct table_strategy *s, uint64_t seed)
 static void sparse_tango(void **state)
 {
 	(void)state;
-	struct means m = sparse(table_find("tango"), 1);
+	struct means m = sparse(table_find("tango", NULL), 1);
 	print_message("tango: %d nodes, %.1f points each, %.1f connections, %.2f hops, at most %u\n", RING_N, m.out, m.conn, m.hops, m.most);
 	/* 5.25 to nodes for ten thousand and 0.3 more to keys, by an independent program: less here. */
 	assert_true(m.hops > 2.5 && m.hops < 5.2);
@@ -222,7 +320,7 @@ static void sparse_tango(void **state)
 static void sparse_chord(void **state)
 {
 	(void)state;
-	struct means m = sparse(table_find("chord"), 1);
+	struct means m = sparse(table_find("chord", NULL), 1);
 	print_message("chord: %d nodes, %.1f points each, %.1f connections, %.2f hops, at most %u\n", RING_N, m.out, m.conn, m.hops, m.most);
 	assert_true(m.hops > 2.5 && m.hops < 5.2);
 	assert_true(m.most <= 18);
@@ -231,7 +329,8 @@ static void sparse_chord(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(recursion), cmocka_unit_test(reach_exactly), cmocka_unit_test(points),
+		cmocka_unit_test(recursion), cmocka_unit_test(recursion2004), cmocka_unit_test(names), cmocka_unit_test(points_known),
+		cmocka_unit_test(points_grow), cmocka_unit_test(reach_exactly), cmocka_unit_test(points),
 		cmocka_unit_test(gap), cmocka_unit_test(sparse_tango), cmocka_unit_test(sparse_chord),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -403,8 +403,8 @@ static int make_network(struct start *s)
 		return fail(s, P2PS_EINVAL, "bits: 4 to 64");
 	if (cfg->id > ids_mask(net->bits))
 		return fail(s, P2PS_EINVAL, "id: not on a ring of so few bits");
-	if (!table_find(net->table))
-		return fail(s, P2PS_EINVAL, "table: there is no such routing table");
+	if (!table_find(net->table, NULL))
+		return fail(s, P2PS_EINVAL, "table: there is no such routing table, but " TABLE_NAMES);
 	if (getrandom(s->root_seed, sizeof s->root_seed, 0) != (ssize_t)sizeof s->root_seed)
 		return fail(s, P2PS_EIO, "no random numbers");
 	crypto_real.keypair(root_public, s->root_secret, s->root_seed);

@@ -6,6 +6,7 @@
 
 #include "base/ids.h"
 #include "com/frame.h"
+#include "core/route.h"
 #include "core/service.h"
 #include "lab/crypto_cheap.h"
 #include "lab/run.h"
@@ -689,7 +690,7 @@ static void begin(struct run *r)
 	rng_init_u64(&r->work, r->s->seed, "work", 0);
 	rng_init_u64(&ids, r->s->seed, "ids", 0);
 	r->mask = ids_mask(r->s->bits);
-	r->hops_bound = hops_bound(r->s->nodes);
+	r->hops_bound = strncmp(r->s->table, "hypertorus", 10) ? hops_bound(r->s->nodes) : ROUTE_HOPS; /* a torus has long ways */
 	if (r->s->ids != IDS_RANDOM && r->s->ids != IDS_DERIVED && r->hops_bound < r->s->nodes) /* ids in a heap: the table cannot tell them apart */
 		r->hops_bound = r->s->nodes;
 	for (unsigned i = 0; i < r->s->nodes; i++) {

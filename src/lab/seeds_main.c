@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "core/table.h"
 #include "lab/scenario.h"
 
 #define JOBS_MAX 64u
@@ -28,7 +29,7 @@ struct options {
 	uint64_t from, to;
 	unsigned nodes, seconds, jobs, kind, budget_s, seed_s;
 	bool trace, hash, verbose;
-	const char *file, *except;
+	const char *file, *except, *table;
 	struct one *list; /* of --file, or what --except leaves */
 	uint64_t listed;
 };
@@ -48,12 +49,12 @@ struct totals {
 
 static const char usage[] =
 	"usage: lab-seeds [--seeds A..B] [--scenario joins|churn|faults|big|idle|casts|records|private|mixed] [--nodes N] [--seconds S]\n"
-	"                 [--jobs J] [--budget-s T] [--trace] [--hash] [--verbose] [--file SEEDS]\n"
+	"                 [--jobs J] [--budget-s T] [--trace] [--hash] [--verbose] [--file SEEDS] [--table T]\n"
 	"Runs the seeds A to B of a scenario in the simulated world. --nodes and --seconds replace what the seed draws.\n"
 	"--jobs 0 runs in this process (for a debugger). --budget-s: no new seed is begun after T seconds.\n"
 	"--trace prints every event (one seed only), --hash prints each seed with its trace hash.\n"
 	"--file: runs the lines `scenario seed nodes seconds` of a file instead (# begins a comment; 0: drawn).\n"
-	"--except: leaves out the seeds of such a file.\n";
+	"--except: leaves out the seeds of such a file. --table: the routing table instead of the one drawn.\n";
 
 static uint64_t wall_ms(void)
 {
@@ -77,6 +78,8 @@ static void run_one(const struct options *o, struct report *r)
 {
 	struct scenario s;
 	scenario_draw(&s, r->one.kind, r->one.seed, r->one.nodes, r->one.seconds);
+	if (o->table)
+		s.table = o->table;
 	s.trace = o->trace ? stdout : NULL;
 	if (o->trace)
 		scenario_print(&s, stdout);
@@ -163,12 +166,15 @@ static void take(const struct options *o, struct totals *t, const struct report 
 	if (r->res.failed) {
 		printf("FAILED %s seed %" PRIu64 " %s\n", scenario_names[r->one.kind], r->one.seed, r->res.why);
 		scenario_draw(&s, r->one.kind, r->one.seed, r->one.nodes, r->one.seconds);
+		s.table = o->table ? o->table : s.table;
 		scenario_print(&s, stdout);
 		printf("  replay: lab-seeds --scenario %s --seeds %" PRIu64 "..%" PRIu64, scenario_names[r->one.kind], r->one.seed, r->one.seed);
 		if (r->one.nodes)
 			printf(" --nodes %u", r->one.nodes);
 		if (r->one.seconds)
 			printf(" --seconds %u", r->one.seconds);
+		if (o->table)
+			printf(" --table %s", o->table);
 		printf(" --trace\n");
 	}
 	fflush(stdout);
@@ -364,6 +370,11 @@ static void option(struct options *o, const char *name, const char *value)
 		o->file = value;
 	else if (strcmp(name, "--except") == 0)
 		o->except = value;
+	else if (strcmp(name, "--table") == 0) {
+		if (!table_find(value, NULL))
+			die("there is no routing table", value);
+		o->table = value;
+	}
 	else
 		die("unknown option", name);
 }

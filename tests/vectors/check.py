@@ -234,7 +234,7 @@ def decode_root_document(b):
     whole = proto("SignedDocument", b)
     d = proto("RootDocument", whole["document"])
     need(len(whole["signature"]) == 64 and d["format"] == 1 and len(d["root_key"]) == 32 and text_ok(d["name"], 63))
-    need(4 <= d["bits"] <= 64 and d["faults"] <= 8 and re.fullmatch(r"[a-z0-9_-]{1,23}", d["table"]))
+    need(4 <= d["bits"] <= 64 and d["faults"] <= 8 and re.fullmatch(r"[a-z0-9_:-]{1,23}", d["table"]))
     lease = d["lease_ms"] or 3000
     need(100 <= lease <= 60000)
     need(ed25519(d["root_key"], b"p2ps root document 1\0" + whole["document"], whole["signature"]) is not False)
@@ -254,7 +254,7 @@ def derive_id(network_id, key, bits):
 # ---- 4: frames ----
 
 BODY_MAX, EXT_MAX = 65792, 214
-EXT, FINAL, KEY, CW = 1, 2, 4, 32
+EXT, FINAL, KEY, CW, RING = 1, 2, 4, 32, 128
 EXTENSIONS = {1: ("epoch", 16), 2: ("interval", 8), 3: ("signature", 96), 4: ("seal", 48), 5: ("fragment", 8)}
 
 
@@ -663,6 +663,23 @@ def route(v):
         for s in succ:
             if s in known:
                 return s, flags | FINAL
+    name, _, arg = v.get("table", "tango").partition(":")
+    own = {"hypercube": lambda x: x ^ key, "hypertorus": lambda x: torus_distance(v["bits"], int(arg or 5), x, key)}.get(name)
+    nearer = [k for k in known if dist(key, k, mask) < dist(key, self, mask)]
+    owner = [k for k in nearer if known[k] is not None and in_oc(key, known[k], k, mask)]
+    if own and not flags & (CW | RING):
+        flags |= RING
+        if owner:
+            return owner[0], flags
+        less = [k for k in known if own(k) < own(self)]
+        if less:
+            return min(less, key=lambda k: (own(k), dist(key, k, mask))), flags & ~RING
+    if name == "random" and not flags & CW:
+        links = {int(k["id"]): [int(x) for x in k.get("links", [])] for k in v["known"]}
+        if nearer:
+            def ahead(k):
+                return min(dist(key, x, mask) for x in [k] + links[k])
+            return owner[0] if owner else min(nearer, key=lambda k: (ahead(k), dist(key, k, mask))), flags
     before = min((k for k in known if k != key), key=lambda k: cw(k, key, mask), default=None)
     if before is None and key in known:
         before = key
@@ -698,16 +715,86 @@ def tango(bits):
     return [(x << bits) // reach for x in f[:-1]]
 
 
+def tango2004(bits):
+    f, reach = [1], 3
+    while reach < 1 << bits:
+        f.append(4 * 3 ** (len(f) - 1))
+        reach = 4 * 3 ** (len(f) - 1) - 1
+    return [(x << bits) // reach for x in f]
+
+
 def gap_floor(bits, size):
     gap = (1 << bits) // max(size, 1)
     return min(1 << max(gap.bit_length() - 1, 0), 1 << 63)
 
 
+def torus_masks(bits, dims, low=0):
+    """For each dimension the bits of an id that are its coordinate, down to bit `low`."""
+    return [sum(1 << b for i, b in enumerate(reversed(range(bits))) if i % dims == d and b >= low) for d in range(dims)]
+
+
+def gather(x, mask):
+    out = 0
+    for b in reversed(range(64)):
+        if mask >> b & 1:
+            out = out << 1 | (x >> b & 1)
+    return out
+
+
+def scatter(x, mask):
+    out = 0
+    for b in range(64):
+        if mask >> b & 1:
+            out |= (x & 1) << b
+            x >>= 1
+    return out
+
+
+def torus_distance(bits, dims, a, b):
+    total, widest = 0, -(-bits // dims)
+    for m in torus_masks(bits, dims):
+        side = 1 << bin(m).count("1")
+        d = (gather(a, m) - gather(b, m)) % side
+        total += min(d, side - d) * (1 << widest) // side
+    return total
+
+
+def torus_points(bits, dims, self, floor):
+    out = []
+    for m in torus_masks(bits, dims, floor.bit_length() - 1):
+        side = 1 << bin(m).count("1")
+        if side > 1:
+            out += [self & ~m | scatter((gather(self, m) + step) % side, m) for step in (1, -1)]
+    return out
+
+
+def drawn(self, i):
+    m = (1 << 64) - 1
+    x = (self + (i + 1) * 0x9E3779B97F4A7C15) & m
+    x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9 & m
+    x = (x ^ x >> 27) * 0x94D049BB133111EB & m
+    return (x ^ x >> 31) & ((1 << i) - 1)
+
+
 def points(table, bits, self, floor):
     mask, out = (1 << bits) - 1, []
-    if table == "chord":
+    name, _, arg = table.partition(":")
+    if name == "chord":
         return [(self + (1 << i)) & mask for i in reversed(range(bits)) if 1 << i >= floor]
-    for offset in reversed(tango(bits)):
+    if name == "random":
+        return [(self + (1 << i) + drawn(self, i)) & mask for i in reversed(range(bits)) if 1 << i >= floor]
+    if name == "hypercube":
+        return [self ^ 1 << i for i in reversed(range(bits)) if 1 << i >= floor]
+    if name == "hypertorus":
+        return torus_points(bits, int(arg), self, floor)
+    if name == "dks":
+        k, parts, far = int(arg), int(arg), []
+        while parts <= 1 << bits:
+            far += [(j << bits) // parts for j in range(k - 1, 0, -1)]
+            parts *= k
+        short = next((i for i, x in enumerate(far) if x < floor or not x), len(far))
+        return [(self + x) & mask for x in far[:min(short, 128)]]
+    for offset in reversed(tango2004(bits) if name == "tango2004" else tango(bits)):
         if offset < floor or not offset or len(out) > 126:
             break
         out += [(self + offset) & mask, (self - offset) & mask]

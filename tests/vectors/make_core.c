@@ -158,6 +158,11 @@ void make_corrections(json_t *v)
 	m.n_members = 2;
 	m.members = both;
 	add_correction(v, "MEMBERS", &m);
+	m.kind = WIRE__CORRECTION_KIND__CORRECTION_LINKS;
+	m.n_members = 0;
+	m.n_path = 2;
+	add_correction(v, "LINKS to 100 and 101", &m);
+	m.n_path = 0;
 	m.kind = WIRE__CORRECTION_KIND__CORRECTION_PROBE;
 	m.n_members = 0;
 	m.leader = 1;
@@ -180,6 +185,8 @@ struct route_case {
 	uint64_t succ[4], pred[4], avoid[3];
 	uint64_t key;
 	uint8_t flags;
+	const char *table;     /* NULL: one that goes by the ring's distance */
+	uint64_t links[6][3];  /* of the known, as told; ends with 0 */
 };
 
 /* On a ring of 256 points. */
@@ -205,6 +212,17 @@ static const struct route_case route_cases[] = {
 	{"FINAL at the branch's right neighbour", 120, 110, {100, 110}, {0}, {100}, {110, 100}, {0}, 101, FRAME_FINAL},
 	{"alone: everything", 100, 100, {0}, {0}, {0}, {0}, {0}, 7, 0},
 	{"no member yet known", 100, 90, {0}, {0}, {0}, {0}, {0}, 7, 0},
+	{"hypercube: the least xor, though another is nearer on the ring", 0x80, 0x70, {0x70, 0x90, 0xbf, 0xf8}, {0}, {0x90}, {0x70}, {0}, 0xc8, 0, "hypercube", {{0}}},
+	{"hypercube: with RING the nearest on the ring", 0x80, 0x70, {0x70, 0x90, 0xbf, 0xf8}, {0}, {0x90}, {0x70}, {0}, 0xc8, FRAME_RING_WAY, "hypercube", {{0}}},
+	{"hypercube: nobody's xor is less: RING", 0x80, 0x70, {0x10, 0x70}, {0}, {0x90}, {0x70}, {0}, 0xe0, 0, "hypercube", {{0}}},
+	{"hypercube: the owner as far as told: RING", 0x80, 0x70, {0x70, 0x90, 0xc8, 0xd0}, {0, 0, 0, 0xc8}, {0x90}, {0x70}, {0}, 0xcf, 0, "hypercube", {{0}}},
+	{"hypercube: CW stays CW", 0x80, 0x70, {0x70, 0x90, 0xbf, 0xf8}, {0}, {0x90}, {0x70}, {0}, 0xc8, FRAME_DIR_CW, "hypercube", {{0}}},
+	{"hypertorus: the least sum over the dimensions", 0x00, 0xf0, {0x08, 0x80, 0x88, 0xf0}, {0}, {0x08}, {0xf0}, {0}, 0x98, 0, "hypertorus:4", {{0}}},
+	{"hypertorus: of equal ones the nearer on the ring", 0x00, 0xf0, {0x84, 0x90, 0xf0}, {0}, {0x84}, {0xf0}, {0}, 0x94, 0, "hypertorus:3", {{0}}},
+	{"hypertorus: RING", 0x00, 0xf0, {0x84, 0x90, 0xf0}, {0}, {0x84}, {0xf0}, {0}, 0xa0, FRAME_RING_WAY, "hypertorus:3", {{0}}},
+	{"random: whose links lead nearest", 100, 90, {120, 125}, {0}, {110}, {90}, {0}, 131, 0, "random", {{130, 0, 0}, {101, 0, 0}}},
+	{"random: but only through who is nearer itself", 100, 90, {10, 120, 125}, {0}, {110}, {90}, {0}, 150, 0, "random", {{149, 0, 0}, {130, 0, 0}, {101, 0, 0}}},
+	{"random: links that lead nowhere better", 100, 90, {10, 120, 140}, {0}, {110}, {90}, {0}, 150, 0, "random", {{11, 12, 0}, {100, 0, 0}, {100, 120, 0}}},
 };
 
 static json_t *ids_json(const uint64_t *v, uint32_t *n, uint32_t most)
@@ -220,13 +238,23 @@ static void add_route(json_t *v, const struct route_case *c)
 	struct route_known known[6];
 	struct route_view view = {.self = c->self, .lo = c->lo, .mask = 255, .known = known, .succ = c->succ, .pred = c->pred,
 				  .avoid = c->avoid};
-	json_t *known_json = json_array();
+	json_t *known_json = json_array(), *all;
+	view.bits = 8;
+	view.table = c->table ? table_find(c->table, &view.arg) : NULL;
 	for (; view.known_len < 6 && c->known[view.known_len]; view.known_len++) {
 		uint64_t id = c->known[view.known_len], lo = c->told_lo[view.known_len];
 		known[view.known_len] = (struct route_known){.id = id, .lo = lo ? lo : id};
 		json_t *k = json_pack("{s:o}", "id", vectors_id(id));
 		if (lo)
 			json_object_set_new(k, "lo", vectors_id(lo));
+		uint32_t links;
+		json_t *list = ids_json(c->links[view.known_len], &links, 3);
+		known[view.known_len].links = (uint64_t *)c->links[view.known_len];
+		known[view.known_len].links_len = (uint8_t)links;
+		if (links)
+			json_object_set_new(k, "links", list);
+		else
+			json_decref(list);
 		json_array_append_new(known_json, k);
 	}
 	json_t *succ = ids_json(c->succ, &view.succ_len, 4), *pred = ids_json(c->pred, &view.pred_len, 4);
@@ -237,9 +265,11 @@ static void add_route(json_t *v, const struct route_case *c)
 		json_object_set_new(answer, "next", vectors_id(r.next));
 		json_object_set_new(answer, "flags", json_integer(r.flags));
 	}
-	json_array_append_new(v, json_pack("{s:s, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:i, s:o}", "name", c->name, "bits", 8, "self",
+	json_array_append_new(v, all = json_pack("{s:s, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:i, s:o}", "name", c->name, "bits", 8, "self",
 					   vectors_id(c->self), "lo", vectors_id(c->lo), "known", known_json, "succ", succ, "pred", pred,
 					   "avoid", avoid, "key", vectors_id(c->key), "flags", c->flags, "answer", answer));
+	if (c->table)
+		json_object_set_new(all, "table", json_string(c->table));
 }
 
 void make_routes(json_t *v)
@@ -254,7 +284,8 @@ static void add_table(json_t *v, const char *table, unsigned bits, uint64_t self
 {
 	uint64_t points[TABLE_POINTS_MAX];
 	struct table_view view = {.self = self, .mask = ids_mask(bits), .bits = bits, .size = size, .gap_floor = table_gap_floor(bits, size)};
-	unsigned n = table_find(table)->points(&view, points);
+	const struct table_strategy *strategy = table_find(table, &view.arg);
+	unsigned n = strategy->points(&view, points);
 	json_t *list = json_array();
 	for (unsigned i = 0; i < n; i++)
 		json_array_append_new(list, vectors_id(points[i]));
@@ -280,6 +311,12 @@ void make_tango(json_t *v)
 	add_table(v, "tango", 64, UINT64_C(0xfedcba9876543210), 64);
 	add_table(v, "tango", 64, 1, 1);
 	add_table(v, "chord", 16, 60000, 1000);
+	static const char *const others[] = {"tango2004", "dks:2", "dks:3", "dks:16", "random", "hypercube", "hypertorus:3", "hypertorus:5"};
+	for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+		add_table(v, others[i], 5, 9, 30);
+		add_table(v, others[i], 16, 60000, 1000);
+		add_table(v, others[i], 64, UINT64_C(0xfedcba9876543210), 100000);
+	}
 	for (size_t i = 0; i < sizeof follow / sizeof *follow; i++)
 		json_array_append_new(v, json_pack("{s:i, s:o, s:o, s:o}", "bits", (int)follow[i].bits, "floor", vectors_id(follow[i].floor),
 						   "size", vectors_id(follow[i].size), "floor_then",
