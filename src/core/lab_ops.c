@@ -37,6 +37,50 @@ static const struct op_arg compare_args[] = {
 	END,
 };
 
+#define PLAYED                                                                                                                  \
+	{"scenario", ARG_TEXT, .required = true, .positional = true, .meta = "SCENARIO",                                        \
+	 .help = "a file, or the name of one of the scenarios that come with p2ps (docs/LAB.md lists them)"},                   \
+	{"nodes", ARG_INT, .meta = "N", .min = 2, .max = 200000, .help = "instead of the scenario's own number"},               \
+	{"table", ARG_TEXT, .meta = "TABLE", .help = "instead of the scenario's own routing table"}
+
+static const struct op_arg run_args[] = {
+	PLAYED,
+	{"seed", ARG_INT, .meta = "S", .fallback = "1", .min = 0, .max = INT64_MAX, .help = "one seed"},
+	{"seeds", ARG_TEXT, .meta = "A..B", .help = "all of these"},
+	{"jobs", ARG_INT, .meta = "J", .fallback = "1", .min = 0, .max = 64, .help = "processes at a time; 0: in this one, for a debugger"},
+	{"seed-s", ARG_INT, .meta = "S", .min = 1, .max = 86400, .help = "a seed that takes longer has failed (default: no bound)"},
+	{"csv", ARG_TEXT, .meta = "FILE", .help = "write what was measured over time, a line for each stretch of it"},
+	{"plots", ARG_TEXT, .meta = "FOLDER", .help = "draw look-ups, their time, control traffic and repair over time, as SVG"},
+	END,
+};
+
+static const struct op_arg replay_args[] = {
+	PLAYED,
+	{"seed", ARG_INT, .meta = "S", .fallback = "1", .min = 0, .max = INT64_MAX, .help = "of the run"},
+	{"node", ARG_TEXT, .meta = "N,...", .help = "only what these nodes (0 is the first) see and do"},
+	{"key", ARG_ID, .meta = "KEY", .help = "only what names this key or id, or a range that it is in"},
+	{"from-s", ARG_INT, .meta = "S", .min = 0, .max = 100000000, .help = "only from this simulated second"},
+	{"until-s", ARG_INT, .meta = "S", .min = 0, .max = 100000000, .help = "only until then"},
+	{"raw", ARG_BOOL, .help = "as the world writes it: ids, link numbers, names of messages"},
+	END,
+};
+
+static const struct op_arg shrink_args[] = {
+	PLAYED,
+	{"seed", ARG_INT, .meta = "S", .fallback = "1", .min = 0, .max = INT64_MAX, .help = "that fails"},
+	{"out", ARG_TEXT, .meta = "FILE", .fallback = "smaller.txt", .help = "the smaller scenario"},
+	{"seed-s", ARG_INT, .meta = "S", .fallback = "600", .min = 1, .max = 86400, .help = "a try that takes longer has failed"},
+	END,
+};
+
+static const struct op_arg soak_args[] = {
+	{"ledger", ARG_TEXT, .meta = "FILE", .fallback = "soak.csv", .help = "where it is kept, and goes on from"},
+	{"jobs", ARG_INT, .meta = "J", .fallback = "1", .min = 0, .max = 64, .help = "processes at a time"},
+	{"minutes", ARG_INT, .meta = "M", .min = 1, .max = 1000000, .help = "end after that (default: when it is stopped)"},
+	{"seconds", ARG_INT, .meta = "S", .min = 1, .max = 60000000, .help = "the same"},
+	END,
+};
+
 /* clang-format off */
 const struct op lab_ops[] = {
 	{"lab", "table", OP_REPEATABLE | OP_OFFLINE, table_args,
@@ -54,5 +98,25 @@ const struct op lab_ops[] = {
 	 "EINVAL,EIO,ENOMEM", "read", "0.2",
 	 "Compare topologies over sizes and over links per peer, and draw throughput and hops.",
 	 "p2ps lab compare --up-to 1000 --out plots", NULL},
+	{"lab", "run", OP_REPEATABLE | OP_OFFLINE, run_args,
+	 "scenario, title, nodes, table, passed, failed, violations[{seed, text}], figures{name: {mean, least, most, unit}}, runs[{seed, trace_hash, passed, violations[], figures, goals[{figure, at_most or at_least, measured, met}], replay, simulated_s, frames, samples[]}]; of a single seed also seed and trace_hash",
+	 "EINVAL,EIO", "read", "0.2",
+	 "Play a scenario in the simulated world, from one seed or many, and measure; exit code 1 when a promise is broken or a goal missed.",
+	 "p2ps lab run kill-half --nodes 30 --seeds 1..2", NULL},
+	{"lab", "replay", OP_REPEATABLE | OP_OFFLINE, replay_args,
+	 "the trace in words, a line for each thing that happens; with --json the figures instead, as of run",
+	 "EINVAL", "read", "0.2",
+	 "Play one seed of a scenario again and tell what happens, in words; the same seed is the same run to the bit.",
+	 "p2ps lab replay kill-half --nodes 10 --seed 2 --node 3", NULL},
+	{"lab", "shrink", OP_REPEATABLE | OP_OFFLINE, shrink_args,
+	 "out, seed, tried, kept, fails, nodes, events: the way in which it fails, and how small it came to be",
+	 "EINVAL,EIO", "read", "0.2",
+	 "Make a seed that fails smaller, while it fails in the same way: fewer nodes, a shorter run, less that happens.",
+	 "p2ps lab shrink never-met --seed 1 --out smaller.txt", NULL},
+	{"lab", "soak", OP_WRITES | OP_OFFLINE, soak_args,
+	 "ledger, seeds, failed, simulated_hours, node_hours, fired{fault: times}: of all sittings of this ledger",
+	 "EIO", "read", "0.2",
+	 "Run seeds of networks with faults drawn at random until stopped, and keep a ledger; exit code 1 when one failed.",
+	 "p2ps lab soak --ledger soak.csv --seconds 2", NULL},
 	{NULL},
 };

@@ -8,6 +8,10 @@
 #include "p2ps.h"
 
 const struct lab_verb lab_verbs[] = {
+	{"replay", lab_replay_run},
+	{"run", lab_run_run},
+	{"shrink", lab_shrink_run},
+	{"soak", lab_soak_run},
 	{"table", lab_table_run},
 	{"compare", lab_compare_run},
 	{"topo", lab_topo_run},

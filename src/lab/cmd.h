@@ -31,4 +31,8 @@ int lab_topo_run(struct lab_call *c);
 struct topo_spec;
 struct topo_result;
 json_t *lab_topo_json(const struct topo_spec *spec, const struct topo_result *r); /* one row */
+int lab_run_run(struct lab_call *c);
+int lab_replay_run(struct lab_call *c);
+int lab_shrink_run(struct lab_call *c);
+int lab_soak_run(struct lab_call *c);
 #endif
