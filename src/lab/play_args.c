@@ -22,7 +22,7 @@ int play_args_script(struct lab_call *c, struct script *s)
 		return lab_fail(c, P2PS_EINVAL, "there is no table '%.60s'", table);
 	if (table)
 		snprintf(s->table, sizeof s->table, "%s", table);
-	if (!table_find(s->table))
+	if (!table_find(s->table, NULL))
 		return lab_fail(c, P2PS_EINVAL, "there is no table '%.30s'", s->table);
 	if (table && s->swarm)
 		return lab_fail(c, P2PS_EINVAL, "a swarm draws its table from the seed");
