@@ -930,6 +930,20 @@ int com_ping(struct com *c, struct peer *p, uint64_t nonce)
 	return link_send(c, l, FRAME_PING, 0, nonce, (struct slice){0}) ? 0 : P2PS_EUNREACHABLE;
 }
 
+void com_ask(struct com *c, struct peer *p, bool anew)
+{
+	struct mate *m = mate_of(p);
+	const struct link *l = m->up[LINK_CONTROL];
+	if (!l || m->failing || c->now_us - p->last_heard_us < COM_SILENT_US)
+		return;
+	if (anew || m->asked_us <= p->last_heard_us) {
+		m->asked_us = c->now_us;
+		com_ping(c, p, c->now_us);
+	} else if (c->now_us - m->asked_us >= COM_ASKED_US && link_queued(l) <= COM_ASKED_QUEUE) {
+		com_close_peer(c, p, P2PS_ETIMEOUT);
+	}
+}
+
 bool com_link_view(const struct com *c, const struct peer *p, enum link_class class, struct com_link_view *v)
 {
 	const struct mate *m = (const struct mate *)p;

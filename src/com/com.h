@@ -33,6 +33,9 @@
 #define COM_HELLO_TIMEOUT_US 5000000u    /* of our own hello, up to its answer */
 #define COM_APPLY_US 8000000u             /* an applicant's link while we look for an issuer; once more while it certifies */
 #define COM_DIAL_TIMEOUT_US 5000000u
+#define COM_SILENT_US 1500000u           /* com_ask: heard of since then, it lives ... */
+#define COM_ASKED_US 3500000u            /* ... and has so long to say anything when it is asked */
+#define COM_ASKED_QUEUE 16384u           /* bytes queued on a link, with which it is slow rather than silent */
 #define COM_IDLE_US 20000000u            /* a link held by nobody is closed after this */
 #define COM_PENDING 64u                  /* frames that wait for a peer to be connected */
 #define COM_QUEUE_HIGH (1u << 20)        /* bytes queued on a link above which com_congested() */
@@ -196,6 +199,10 @@ void com_close_peer(struct com *c, struct peer *p, int err); /* cut now; peer_do
 bool com_next_peer(const struct com *c, uint32_t *i, struct peer **p);
 /* Asks an up peer for a sign of life; hook pong. One at a time: a new one replaces the former. 0 or P2PS_EUNREACHABLE. */
 int com_ping(struct com *c, struct peer *p, uint64_t nonce);
+/* To be called about once a second while an answer of this peer is awaited. A process that was stopped keeps its links, the
+ * system sees to that: who has been silent is pinged, and cut (peer_down with P2PS_ETIMEOUT) when it goes on being silent.
+ * anew: this node was away itself, whatever was asked before does not count. */
+void com_ask(struct com *c, struct peer *p, bool anew);
 /* Is this peer's membership certified? In a private network every peer is that is up; in an open network nobody is. */
 bool com_peer_certified(const struct com *c, const struct peer *p);
 /* The device key that is known to belong to this id: our own, or of a peer that is or was connected. See core/trust.h. */

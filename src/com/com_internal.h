@@ -196,6 +196,7 @@ struct mate {
 	struct pending *first, *end;
 	uint32_t pending, pending_bytes;
 	uint64_t ping, ping_at_us;
+	uint64_t asked_us;      /* see com_ask */
 	uint8_t *cert; /* private networks: its certificate */
 	uint16_t cert_len;
 };

@@ -752,6 +752,7 @@ void cast_timer(struct node *n)
 	c->due_us = FLOW_NEVER;
 	cast_sign_timer(n);
 	cast_part_lost(n);
+	cast_part_ask(n);
 	cast_self_sweep(n);
 	cast_expire(n, false);
 	cast_expire(n, true);

@@ -12,6 +12,7 @@
 #define CAST_AGAIN_US 250000u          /* pause after its first round; doubled up to ... */
 #define CAST_AGAIN_MAX_US 2000000u
 #define CAST_GONE_US 4000000u          /* who is not found is looked for again until then */
+#define CAST_ASK_US 1000000u           /* how often those whose answers are awaited are looked at */
 #define CAST_HOPS 64u
 #define CAST_LIARS_MAX 16u             /* peers of whom it is kept that they passed on what does not verify */
 #define CAST_LIES_MAX 3u               /* ... and are cut off at so many */
@@ -228,8 +229,10 @@ struct cast {
 	bool pumping;
 	const struct cast_part *unparking; /* this one does not wait for those parked behind it */
 	bool lost;                     /* some part is PART_LOST */
+	bool asked;                    /* some answer is still awaited */
 	struct map held;               /* id -> how many parts hold it */
 	uint64_t due_us;
+	uint64_t ask_us;               /* who was given a part is asked for a sign of life then; 0: nobody was */
 };
 
 static inline void cast_wake(struct node *n, uint64_t at_us) { flow_wake(&n->cast->due_us, at_us); }
@@ -252,6 +255,7 @@ void cast_part_up(struct node *n, struct peer *p);
 void cast_part_down(struct node *n, struct peer *p, int err);
 void cast_part_room(struct node *n, struct peer *p);
 void cast_part_lost(struct node *n); /* decides on those */
+void cast_part_ask(struct node *n);  /* do those whose answers are awaited live? */
 void cast_part_find(struct node *n, struct cast_part *pt, uint64_t key);
 void cast_part_dead(struct node *n, struct cast_part *pt, int err);
 void cast_part_note(struct node *n, struct cast_part *pt, int code);

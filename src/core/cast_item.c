@@ -465,6 +465,9 @@ static void part_send(struct node *n, struct cast_part *pt, struct peer *p)
 	} else {
 		pt->sent = true;
 		pt->state = PART_SENT;
+		if (!n->cast->ask_us)
+			n->cast->ask_us = n->now_us + CAST_ASK_US;
+		cast_wake(n, n->cast->ask_us);
 	}
 }
 
@@ -612,6 +615,28 @@ void cast_part_lost(struct node *n)
 		return;
 	n->cast->lost = false;
 	parts_of(n, 0, 1u << PART_LOST, part_decide, NULL);
+}
+
+static void part_ask(struct node *n, struct cast_part *pt, struct peer *p)
+{
+	struct cast *c = n->cast;
+	struct peer *to = com_find(n->com, pt->id);
+	(void)p;
+	if (to && to->state == PEER_UP)
+		com_ask(n->com, to, n->now_us - c->ask_us >= CAST_ASK_US); /* so late: this node slept */
+	c->asked = true;
+}
+
+void cast_part_ask(struct node *n)
+{
+	struct cast *c = n->cast;
+	if (c->ask_us && n->now_us >= c->ask_us) {
+		c->asked = false;
+		parts_of(n, 0, 1u << PART_SENT, part_ask, NULL);
+		c->ask_us = c->asked ? n->now_us + CAST_ASK_US : 0;
+	}
+	if (c->ask_us)
+		cast_wake(n, c->ask_us);
 }
 
 void cast_part_room(struct node *n, struct peer *p)

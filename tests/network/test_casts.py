@@ -3,6 +3,7 @@ was there throughout gets each exactly once, and the outcome says so."""
 import random
 import signal
 import threading
+import time
 
 from harness import alive, check, wait_for
 
@@ -99,6 +100,29 @@ def test_reliable_lists_name_the_dead(net):
     check(r["complete"] and r["delivered"] == 3, f"succ: {r}")
     for n in (nodes[1], nodes[2], nodes[4]):
         check(got(n) == {"first": 1, "second": 1, "third": 1}, f"{n.name}: {got(n)}")
+
+
+def test_stopped_processes_keep_casts_from_nobody(net):
+    """Their links stay up, and they never answer: somebody else sees to what they were given."""
+    nodes = net.make(6)
+    sender, stopped = nodes[0], nodes[2:4]
+    living = [n for n in nodes[1:] if n not in stopped]
+    for k in range(2):  # there are links now
+        sender.run("broadcast", "--reliable", "--content-type", "text/plain", f"before {k}")
+    for n in stopped:
+        n.kill(signal.SIGSTOP)
+    begun = time.monotonic()
+    r = sender.run("broadcast", "--reliable", "--content-type", "text/plain", "while", ok=False).json
+    took = time.monotonic() - begun
+    for n in stopped:
+        n.kill(signal.SIGCONT)
+    named = {o["target"]: o["outcome"] for o in r["outcomes"]}
+    for n in living:
+        check(named.get(n.id) == "delivered" and got(n).get("while") == 1, f"{n.name} ({n.id}): {r}")
+    check(r["complete"] and took < 30, f"it took {took:.1f} s: {r}")
+    net.wait_whole(nodes)
+    r = sender.run("broadcast", "--reliable", "--content-type", "text/plain", "after").json
+    check(r["complete"] and r["delivered"] == len(nodes) - 1, f"afterwards: {r}")
 
 
 def private(net, count):
