@@ -1016,6 +1016,9 @@ uint64_t life_deadline(const struct node *n)
 	if (l->phase == LIFE_IN && l->remember_at < at)
 		at = l->remember_at;
 	uint64_t end = l->phase == LIFE_JOINING && l->deadline != UINT64_MAX ? l->deadline + 1000000u : l->deadline;
+	/* A node that was stopped during its first round of dials wakes with its time over and a round to wait for. */
+	if (l->phase == LIFE_DIALLING && !l->rounds && end <= n->now_us && !(l->candidates_len && l->candidates[0].given))
+		end = UINT64_MAX;
 	return end < at ? end : at;
 }
 

@@ -111,7 +111,7 @@ static bool record_sound(const struct ring *r, const struct ring_record *v)
 		return false;
 	if (v->intent == RING_INTENT_JOIN && !ids_in_oo(v->joiner->id, v->lo, who, mask))
 		return false;
-	/* Wherever the new bound lies (R-LOG-8): inside the own range it unwinds a ring that winds round twice. */
+	/* Wherever the new bound lies (R-LOG-9): inside the own range it unwinds a ring that winds round twice. */
 	return v->intent != RING_INTENT_EXTEND || (v->bound && !(v->bound & ~mask));
 }
 

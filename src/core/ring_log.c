@@ -35,16 +35,22 @@ static struct ring_record own_record(const struct ring *r)
 	return rec;
 }
 
-/* The first entry of our log that is passed on, and how many are. A leaver hands over all. */
+/* The first entry of our log that is passed on, and how many are. A leaver hands over all. Nothing is passed on to a
+ * neighbour that lies to the left of it already: in a ring that winds round twice that one drops it (ring_records_sound),
+ * and whoever waited for it to be acked there would wait for ever: R-LOG-9. */
 static unsigned pass_range(const struct ring *r, unsigned *first)
 {
 	const struct ring_change *c = &r->change;
 	bool leaving = r->state == RING_LEAVING;
 	unsigned n = 0, most = leaving ? r->log_n : r->faults - 1;
 	*first = c->kind == RING_INTENT_JOIN && c->granted && c->old != ring_self(r);
-	for (unsigned i = *first; i < r->log_n && n < most; i++, n++)
-		if (!leaving && (!r->succ_n || r->log[i].who->id == r->succ[0]->id))
+	uint64_t to = r->succ_n ? r->succ[0]->id : ring_self(r), at = ids_cw(ring_self(r), to, r->cfg.mask);
+	for (unsigned i = *first; i < r->log_n && n < most; i++, n++) {
+		uint64_t back = ids_cw(r->log[i].who->id, to, r->cfg.mask);
+		if (!leaving && (!r->succ_n || back <= at))
 			break;
+		at = back;
+	}
 	return n;
 }
 
