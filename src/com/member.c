@@ -100,7 +100,7 @@ static bool cert_ok(const struct member_cert *c, const struct network *net, cons
 	if (!c->id || c->id & ~ids_mask(net->bits) || !contact_text_ok(c->zone, CONTACT_ZONE_MAX) || c->not_before > INT64_MAX)
 		return false;
 	if (c->kind == MEMBER_KIND_ISSUER)
-		return c->role == MEMBER_ADMIN && !c->not_after;
+		return c->role == MEMBER_ADMIN && !c->not_after && !c->invited;
 	return c->not_after > c->not_before && c->not_after - c->not_before <= MEMBER_LIFE_S &&
 	       (c->drawn ? c->id == member_draw_id(net, cr, c->key, c->draw) : net->chosen_ids);
 }
@@ -124,6 +124,8 @@ size_t member_cert_sign(uint8_t *out, const struct network *net, const struct cr
 	m.issuer = bytes_of(c->issuer, 32);
 	if (c->drawn)
 		m.draw = bytes_of(c->draw, 16);
+	if (c->invited)
+		m.invitation = bytes_of(c->invitation, 32);
 	return sign(out, MEMBER_CERT_MAX, cr, c->kind == MEMBER_KIND_ISSUER ? words_issuer : words_member, &m.base, secret);
 }
 
@@ -133,14 +135,18 @@ static int cert_open(struct member_cert *c, const struct network *net, const str
 	Wire__Signed *s = open_signed(&pa, a, bytes, MEMBER_CERT_MAX);
 	Wire__Certificate *m = s ? wire__certificate__unpack(proto_alloc(&pa, a, DECODE_CAP), s->body.len, s->body.data) : NULL;
 	if (!m || m->format != FORMAT || (m->kind != MEMBER_KIND_MEMBER && m->kind != MEMBER_KIND_ISSUER) || m->key.len != 32 ||
-	    m->issuer.len != 32 || m->role > MEMBER_ADMIN || (m->draw.len && m->draw.len != 16))
+	    m->issuer.len != 32 || m->role > MEMBER_ADMIN || (m->draw.len && m->draw.len != 16) ||
+	    (m->invitation.len && m->invitation.len != 32))
 		return P2PS_EPROTO;
 	if (other_network(net, m->network))
 		return P2PS_EOTHER_NETWORK;
 	*c = (struct member_cert){.kind = (enum member_kind)m->kind, .drawn = m->draw.len, .role = (enum member_role)m->role,
-				  .id = m->id, .serial = m->serial, .not_before = m->not_before, .not_after = m->not_after};
+				  .id = m->id, .serial = m->serial, .not_before = m->not_before, .not_after = m->not_after,
+				  .invited = m->invitation.len};
 	memcpy(c->key, m->key.data, 32);
 	memcpy(c->issuer, m->issuer.data, 32);
+	if (c->invited)
+		memcpy(c->invitation, m->invitation.data, 32);
 	if (c->drawn)
 		memcpy(c->draw, m->draw.data, 16);
 	if (!zone_copy(c->zone, m->zone) || !cert_ok(c, net, cr))
@@ -214,10 +220,10 @@ int member_invitation_read(struct member_invitation *i, const struct network *ne
 	return err;
 }
 
-uint64_t member_invitation_name(const struct crypto *cr, struct slice statement)
+uint64_t member_invitation_name(const struct crypto *cr, const uint8_t key[32])
 {
 	uint8_t h[32];
-	cr->hash(h, statement.p, statement.len);
+	cr->hash(h, key, 32);
 	return le64(h);
 }
 
@@ -227,7 +233,7 @@ size_t member_revocation_sign(uint8_t *out, const struct network *net, const str
 			      const struct member_revocation *r, const uint8_t secret[64])
 {
 	Wire__Revocation m = WIRE__REVOCATION__INIT;
-	if (!contact_text_ok(r->why, MEMBER_WHY_MAX) || memcmp(r->issuer, secret + 32, 32))
+	if (!contact_text_ok(r->why, MEMBER_WHY_MAX) || memcmp(r->issuer, secret + 32, 32) || (r->invitation && r->certified))
 		return 0;
 	m.format = FORMAT;
 	m.network = bytes_of(net->id, 32);
@@ -236,6 +242,7 @@ size_t member_revocation_sign(uint8_t *out, const struct network *net, const str
 	m.at = r->at;
 	m.issuer = bytes_of(r->issuer, 32);
 	m.certified = r->certified;
+	m.invitation = r->invitation;
 	m.why = (char *)r->why;
 	return sign(out, MEMBER_ENTRY_MAX, cr, words_revocation, &m.base, secret);
 }
@@ -247,11 +254,11 @@ static int revocation_open(struct member_revocation *r, const struct network *ne
 	Wire__Signed *s = open_signed(&pa, a, bytes, MEMBER_ENTRY_MAX);
 	Wire__Revocation *m = s ? wire__revocation__unpack(proto_alloc(&pa, a, DECODE_CAP), s->body.len, s->body.data) : NULL;
 	if (!m || m->format != FORMAT || m->key.len != 32 || m->issuer.len != 32 || m->at > INT64_MAX ||
-	    !contact_text_ok(m->why, MEMBER_WHY_MAX))
+	    !contact_text_ok(m->why, MEMBER_WHY_MAX) || (m->invitation && m->certified))
 		return P2PS_EPROTO;
 	if (other_network(net, m->network))
 		return P2PS_EOTHER_NETWORK;
-	*r = (struct member_revocation){.id = m->id, .at = m->at, .certified = m->certified};
+	*r = (struct member_revocation){.id = m->id, .at = m->at, .certified = m->certified, .invitation = m->invitation};
 	memcpy(r->key, m->key.data, 32);
 	memcpy(r->issuer, m->issuer.data, 32);
 	memcpy(r->why, m->why, strlen(m->why) + 1);

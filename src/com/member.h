@@ -29,6 +29,7 @@
 #define MEMBER_INVITE_S (7 * MEMBER_DAY_S)      /* of an invitation, at most */
 #define MEMBER_RENEWAL_S (90 * MEMBER_DAY_S)    /* so long after its end a certificate can still be renewed */
 #define MEMBER_KEEP_S (MEMBER_LIFE_S + MEMBER_RENEWAL_S + MEMBER_DAY_S) /* a member's revocation is kept so long */
+#define MEMBER_WITHDRAWN_S (MEMBER_INVITE_S + MEMBER_DAY_S) /* that an invitation was withdrawn is kept so long */
 #define MEMBER_GRACE_S UINT64_C(600)            /* clocks may differ by this */
 
 enum member_role { MEMBER_PLAIN, MEMBER_ADMIN };
@@ -41,6 +42,8 @@ struct member_cert {
 	enum member_role role;
 	uint64_t id, serial, not_before, not_after; /* seconds since 1970 */
 	char zone[64];
+	bool invited; /* by this invitation, which renewals go on naming */
+	uint8_t invitation[32];
 };
 struct member_invitation {
 	uint8_t key[32], issuer[32];
@@ -53,6 +56,7 @@ struct member_revocation {
 	uint8_t key[32], issuer[32];
 	uint64_t id, at;
 	bool certified;
+	bool invitation; /* key is an invitation's, id its name: it is withdrawn */
 	char why[MEMBER_WHY_MAX + 1];
 };
 /* An invitation as it is pasted. */
@@ -82,7 +86,7 @@ int member_entry_read(struct member_cert *c, struct member_revocation *r, bool *
 		      const struct crypto *cr, struct slice bytes);
 
 uint64_t member_draw_id(const struct network *net, const struct crypto *cr, const uint8_t key[32], const uint8_t draw[16]);
-uint64_t member_invitation_name(const struct crypto *cr, struct slice statement); /* what its uses are counted under */
+uint64_t member_invitation_name(const struct crypto *cr, const uint8_t key[32]); /* what people call it, and its uses are counted under */
 
 /* One line of text; the length, 0 when it does not fit. */
 size_t member_line_write(char out[MEMBER_LINE_MAX + 1], const struct crypto *cr, const struct member_line *l);

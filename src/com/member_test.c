@@ -256,6 +256,63 @@ static void test_revoke_member(void **state)
 	roll_free(r);
 }
 
+static struct bytes withdraw(const uint8_t *invitation, int by, uint64_t at)
+{
+	struct bytes b;
+	struct member_revocation r = {.at = at, .invitation = true, .why = "sent to the wrong list"};
+	memcpy(r.key, invitation, 32);
+	memcpy(r.issuer, key[by], 32);
+	r.id = member_invitation_name(cr, invitation);
+	b.n = member_revocation_sign(b.b, &net, cr, &r, secret[by]);
+	assert_true(b.n);
+	r.certified = true; /* of issuers only */
+	assert_int_equal(member_revocation_sign(b.b + 300, &net, cr, &r, secret[by]), 0);
+	return b;
+}
+
+static void test_withdraw(void **state)
+{
+	struct roll *r = roll_new(&pool, cr, &net);
+	struct member_line l = line_of(A);
+	struct member_cert c = plain(D, B, T0), got;
+	uint8_t b[MEMBER_CERT_MAX];
+	const char *why;
+	add(r, issuer(A, ROOT, T0));
+	assert_int_equal(add(r, withdraw(l.inv.key, C, T0 + 5)), P2PS_EAGAIN); /* C is no issuer */
+	assert_int_equal(roll_judge_invitation(r, &l.inv, T0 + 6, &why), 0);
+	add(r, issuer(B, A, T0));
+	assert_int_equal(add(r, withdraw(l.inv.key, B, T0 + 5)), 0); /* another one than made it */
+	assert_true(roll_withdrawn(r, l.inv.key));
+	assert_int_equal(roll_judge_invitation(r, &l.inv, T0 + 6, &why), P2PS_EREVOKED);
+	assert_non_null(strstr(why, "withdrawn"));
+	/* who came by it stays, and says so, also after a renewal */
+	c.invited = true;
+	memcpy(c.invitation, l.inv.key, 32);
+	size_t n = member_cert_sign(b, &net, cr, &c, secret[B]);
+	assert_true(n && n <= MEMBER_CERT_MAX && !member_cert_read(&got, &net, cr, (struct slice){NULL, b, (uint32_t)n}));
+	assert_true(got.invited && !memcmp(got.invitation, l.inv.key, 32));
+	assert_int_equal(roll_judge(r, &got, T0 + 6, &why), 0);
+	/* to withdraw is not to revoke, whatever the key is: neither a member nor an issuer goes by it, nor for a while only */
+	assert_int_equal(add(r, withdraw(key[D], A, T0 + 5)), 0);
+	assert_int_equal(add(r, withdraw(key[B], ROOT, T0 + 5)), 0);
+	assert_true(!roll_revoked(r, key[D]) && !roll_revoked(r, key[B]) && roll_issuer(r, key[B], T0 + 9));
+	assert_int_equal(add(r, revoke(D, A, T0 + 5, false)), 0);
+	uint64_t end = T0 + 5 + MEMBER_WITHDRAWN_S;
+	assert_true(end > T0 + MEMBER_INVITE_S);
+	roll_forget(r, end);
+	assert_int_equal(roll_count(r), 6);
+	roll_forget(r, end + 1);
+	assert_int_equal(roll_count(r), 3);
+	assert_true(roll_revoked(r, key[D]) && !roll_withdrawn(r, l.inv.key));
+	/* an issuer that was revoked withdraws nothing afterwards */
+	assert_int_equal(add(r, revoke(B, ROOT, T0 + 50, false)), 0);
+	assert_int_equal(add(r, withdraw(l.inv.key, B, T0 + 51)), 0);
+	assert_false(roll_withdrawn(r, l.inv.key));
+	assert_int_equal(add(r, withdraw(l.inv.key, B, T0 + 49)), 0);
+	assert_true(roll_withdrawn(r, l.inv.key));
+	roll_free(r);
+}
+
 static void test_revoke_issuer(void **state)
 {
 	struct roll *r = roll_new(&pool, cr, &net);
@@ -385,7 +442,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_certificate), cmocka_unit_test(test_ids), cmocka_unit_test(test_line), cmocka_unit_test(test_proof),
-		cmocka_unit_test(test_chain), cmocka_unit_test(test_times), cmocka_unit_test(test_revoke_member),
+		cmocka_unit_test(test_chain), cmocka_unit_test(test_times), cmocka_unit_test(test_withdraw), cmocka_unit_test(test_revoke_member),
 		cmocka_unit_test(test_revoke_issuer), cmocka_unit_test(test_voices), cmocka_unit_test(test_revoke_by_root), cmocka_unit_test(test_any_order),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);

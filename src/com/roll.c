@@ -73,7 +73,9 @@ static bool is_root(const struct roll *r, const uint8_t key[32]) { return !memcm
 
 static bool forgettable(const struct roll *r, const struct roll_entry *e, uint64_t now_s)
 {
-	return !e->is_cert && roll_depth(r, e->key) == 255 && now_s > e->at + MEMBER_KEEP_S;
+	if (e->is_cert)
+		return false;
+	return e->invitation ? now_s > e->at + MEMBER_WITHDRAWN_S : roll_depth(r, e->key) == 255 && now_s > e->at + MEMBER_KEEP_S;
 }
 
 /* How a revocation of `key` reads once somebody's entries are counted: since when, and whether with what it certified. */
@@ -90,7 +92,7 @@ static struct ruling root_ruling(const struct roll *r, const uint8_t key[32])
 	struct ruling v = {0};
 	for (uint32_t i = 0; i < r->len; i++) {
 		const struct roll_entry *e = &r->v[i];
-		if (e->is_cert || memcmp(e->key, key, 32) || !is_root(r, e->issuer))
+		if (e->is_cert || e->invitation || memcmp(e->key, key, 32) || !is_root(r, e->issuer))
 			continue;
 		v.at = v.revoked && v.at < e->at ? v.at : e->at;
 		v.certified |= e->certified;
@@ -150,7 +152,7 @@ static struct ruling ruling(const struct roll *r, const uint8_t key[32])
 	uint64_t at = UINT64_MAX;
 	for (uint32_t i = 0; i < r->len; i++) {
 		const struct roll_entry *e = &r->v[i];
-		if (e->is_cert || memcmp(e->key, key, 32) || !memcmp(e->issuer, key, 32) || is_root(r, e->issuer) ||
+		if (e->is_cert || e->invitation || memcmp(e->key, key, 32) || !memcmp(e->issuer, key, 32) || is_root(r, e->issuer) ||
 		    !speaks(r, e->issuer, e->at, &all))
 			continue;
 		at = e->at < at ? e->at : at;
@@ -206,17 +208,24 @@ bool roll_issuer(const struct roll *r, const uint8_t key[32], uint64_t at)
 	return false;
 }
 
-bool roll_revoked(const struct roll *r, const uint8_t key[32])
+static bool said_by_one(const struct roll *r, const uint8_t key[32], bool invitation)
 {
-	if (roll_depth(r, key) != 255)
-		return ruling(r, key).revoked;
 	for (uint32_t i = 0; i < r->len; i++) {
 		const struct roll_entry *e = &r->v[i];
-		if (!e->is_cert && !memcmp(e->key, key, 32) && roll_issuer(r, e->issuer, e->at))
+		if (!e->is_cert && e->invitation == invitation && !memcmp(e->key, key, 32) && roll_issuer(r, e->issuer, e->at))
 			return true;
 	}
 	return false;
 }
+
+bool roll_revoked(const struct roll *r, const uint8_t key[32])
+{
+	if (roll_depth(r, key) != 255)
+		return ruling(r, key).revoked;
+	return said_by_one(r, key, false);
+}
+
+bool roll_withdrawn(const struct roll *r, const uint8_t key[32]) { return said_by_one(r, key, true); }
 
 /* ---- the set ---- */
 
@@ -240,6 +249,7 @@ int roll_add(struct roll *r, struct slice bytes, uint64_t now_s)
 	e.id = e.is_cert ? c.id : m.id;
 	e.at = e.is_cert ? c.not_before : m.at;
 	e.certified = !e.is_cert && m.certified;
+	e.invitation = !e.is_cert && m.invitation;
 	unsigned depth = roll_depth(r, e.issuer);
 	if (depth == 255)
 		return P2PS_EAGAIN;
@@ -328,6 +338,9 @@ int roll_judge_invitation(const struct roll *r, const struct member_invitation *
 		return P2PS_EUNTRUSTED;
 	*why = "the issuer of the invitation was revoked";
 	if (!roll_issuer(r, i->issuer, i->not_before) || roll_revoked(r, i->issuer))
+		return P2PS_EREVOKED;
+	*why = "the invitation was withdrawn: ask for a new one";
+	if (roll_withdrawn(r, i->key))
 		return P2PS_EREVOKED;
 	*why = "the invitation has expired: ask for a new one";
 	if (now_s > i->not_after) /* no grace here: who made it said how long */

@@ -8,11 +8,12 @@
  *   (So who steals one issuer's key cannot make itself a second one, and throw out all others.)
  *   What a revoked issuer certified is kept when it is older than the revocation, unless the root key, or two voices,
  *   said that it is revoked, too.
+ *   An invitation is withdrawn by one entry of the root key or of an issuer; who came by it before stays.
  *   An entry of an issuer that is revoked counts by the same rule. (When issuers are revoked by issuers, only the root
  *   key's word about those counts: so nothing goes round in circles.)
  *
  * An entry of which the signer is not known (yet) to be an issuer is not taken. Entries about members are forgotten when no
- * certificate of theirs could be renewed any more. */
+ * certificate of theirs could be renewed any more, those about invitations when these have expired. */
 #ifndef P2PS_COM_ROLL_H
 #define P2PS_COM_ROLL_H
 #include "com/member.h"
@@ -24,6 +25,7 @@ struct roll_entry {
 	uint64_t hash; /* first 8 bytes of the hash of its bytes */
 	bool is_cert;  /* of an issuer; else a revocation */
 	bool certified;
+	bool invitation; /* key is an invitation's, which is withdrawn */
 	uint8_t key[32], issuer[32];
 	uint64_t id, at;
 	struct slice bytes;
@@ -46,6 +48,7 @@ const char *roll_why(const struct roll *r, const struct roll_entry *e, char out[
 bool roll_issuer(const struct roll *r, const uint8_t key[32], uint64_t at);
 unsigned roll_depth(const struct roll *r, const uint8_t key[32]); /* 0 the root key; 1, 2 issuers; 255 nobody */
 bool roll_revoked(const struct roll *r, const uint8_t key[32]);   /* as a member */
+bool roll_withdrawn(const struct roll *r, const uint8_t key[32]); /* the invitation with this key */
 /* Are there two voices besides this issuer, or can the root key alone revoke it? */
 bool roll_issuers_can_revoke(const struct roll *r, const uint8_t key[32], uint64_t at);
 /* Is this member's certificate good now? 0, P2PS_EREVOKED, P2PS_EUNTRUSTED, P2PS_EEXPIRED (and too old for a renewal:

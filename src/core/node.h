@@ -64,6 +64,8 @@ enum com_reachable node_reachable(const struct node *n);  /* can others dial it?
 
 /* No operation of the tables: its body is the root key's secret (64 bytes). The node, a member, becomes an issuer by it. */
 extern const struct op node_use_root_op;
+/* Asked before a leave: 0, or P2PS_EPERM with a sentence when others would be left without an issuer. */
+extern const struct op node_may_leave_op;
 
 /* ---- for operations' handlers and services ---- */
 struct node_request {

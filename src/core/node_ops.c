@@ -84,11 +84,18 @@ static const struct op_arg import_args[] = {
 	END,
 };
 static const struct op_arg no_args[] = {END};
+static const struct op_arg leave_args[] = {
+	{"force", ARG_BOOL, .help = "also when this is the private network's only issuer: nobody could be let in or renewed any more"},
+	END,
+};
 static const struct op_arg invite_args[] = {
 	{"expires", ARG_TEXT, .meta = "TIME", .fallback = "7d", .help = "how long it can be used: 90s, 30m, 12h, 7d; 7d at most"},
 	{"uses", ARG_INT, .meta = "N", .fallback = "1", .min = 1, .max = 1000, .help = "how many devices may join with it"},
 	{"role", ARG_TEXT, .meta = "member|admin", .fallback = "member", .help = "admin: may invite, certify and revoke others"},
 	ARG_ZONE,
+	{"withdraw", ARG_TEXT, .meta = "NAME|INVITATION",
+	 .help = "make none, but end one: by its name (p2ps invitations), or the line itself. Nobody comes in by it any more; who did, stays"},
+	{"why", ARG_TEXT, .meta = "TEXT", .help = "of --withdraw: the reason, at most 200 bytes: everybody can read it"},
 	END,
 };
 static const struct op_arg revoke_args[] = {
@@ -96,6 +103,9 @@ static const struct op_arg revoke_args[] = {
 	{"why", ARG_TEXT, .required = true, .meta = "TEXT", .help = "the reason, 1 to 200 bytes: everybody can read it"},
 	{"certified", ARG_TEXT, .meta = "keep|revoke", .fallback = "keep", .help = "of an issuer: whether what it certified until now stays"},
 	{"key", ARG_TEXT, .meta = "HEX", .help = "the member's device key, when nobody here knows it"},
+	{"invitation", ARG_TEXT, .meta = "withdraw|keep", .fallback = "withdraw",
+	 .help = "whether the invitation that it came by ends, too: else who still has the line comes back with another device"},
+	{"force", ARG_BOOL, .help = "also when that cuts this node itself off, or ends its being an issuer"},
 	END,
 };
 static const struct op_arg send_args[] = {
@@ -177,23 +187,28 @@ const struct op node_ops[] = {
 	 "ENOT_RUNNING", "admin", "0.1",
 	 "Stop the node: its range is handed over, its identity is kept.",
 	 "p2ps down", NULL},
-	{"node", "leave", OP_WRITES, no_args,
+	{"node", "leave", OP_WRITES, leave_args,
 	 "id, state",
-	 "ENOT_RUNNING", "admin", "0.1",
+	 "ENOT_RUNNING,EPERM", "admin", "0.1",
 	 "Leave the network for good: the range is handed over, then the directory forgets the network, its identity and its data.",
 	 "p2ps leave", node_run_leave},
 	{"node", "invite", OP_WRITES | OP_LINE, invite_args,
-	 "invitation, expires, uses, role, zone, access_points",
-	 "EINVAL,EPERM,ENOT_MEMBER,EUNSUPPORTED,EUNREACHABLE", "admin", "0.1",
-	 "Make an invitation into the private network: one line to be pasted or mailed, for whoever has it.",
+	 "invitation, name, expires, uses, role, zone, access_points, listed (no: it could not be put where p2ps invitations looks); with withdraw state, name, why",
+	 "EINVAL,EPERM,ENOT_MEMBER,EUNSUPPORTED,EUNREACHABLE,EFULL,ENOT_FOUND,EOTHER_NETWORK", "admin", "0.1",
+	 "Make an invitation into the private network: one line to be pasted or mailed, for whoever has it. Or withdraw one.",
 	 "p2ps invite --uses 2", node_run_invite},
+	{"node", "invitations", OP_REPEATABLE, no_args,
+	 "a list of name, state (open, used up, expired, withdrawn, void), uses, used, role, zone, since, expires, made_by, members[] (who came by it), and of withdrawn ones withdrawn, withdrawn_by, why",
+	 "ENOT_RUNNING,ENOT_MEMBER,EUNSUPPORTED,ETIMEOUT", "read", "0.1",
+	 "Show the network's invitations, whoever made them: how often each was used, by whom, and what became of it.",
+	 "p2ps invitations", node_run_invitations},
 	{"node", "members", OP_REPEATABLE, no_args,
-	 "a list of id, role, zone, state, issuer, since, expires, certified_by, ids, key (of its device, for revoke --key), access_point; then revoked ones with id, state, since, why, certified_by, key",
+	 "a list of id, role, zone, state, issuer, since, expires, certified_by, ids, invitation (that it came by), key (of its device, for revoke --key), access_point; then revoked ones with id, state, since, why, certified_by, key",
 	 "ENOT_RUNNING,ENOT_MEMBER,ETIMEOUT", "read", "0.1",
 	 "Show every member that is there with its certificate, and who was revoked.",
 	 "p2ps members", node_run_members},
 	{"node", "revoke", OP_WRITES | OP_REPEATABLE, revoke_args,
-	 "id, state, why, certified",
+	 "id, state, why, certified, invitation (that it came by; null: by none, or not known here), invitation_state (withdrawn or kept)",
 	 "EINVAL,EPERM,ENO_NODE,ENOT_MEMBER,EUNSUPPORTED", "admin", "0.1",
 	 "Revoke a membership: all members cut their links to it. Of an issuer it takes the root key, or two issuers of different lines (a line: an issuer that the root key certified, and those below it).",
 	 "p2ps revoke 42 --why 'laptop lost'", node_run_revoke},
@@ -249,7 +264,7 @@ const struct op node_ops[] = {
 	 "p2ps ping 1", node_run_ping},
 	{"node", "events", OP_REPEATABLE | OP_STREAM | OP_HOST, events_args,
 	 "seq, time, event, and: connected{id, network, via, pinned}, alone{id}, newpred and newsucc{id, old}, joined, left, down, suspected and "
-	 "restored{id}, range and range_forced{from, to, serving, epoch}, revoked{id, why}, invitation_overused{invitation, uses, id}; an id is null when it is nobody's",
+	 "restored{id}, range and range_forced{from, to, serving, epoch}, revoked{id, why}, invitation_withdrawn{invitation, why}, invitation_overused{invitation, uses, id}; an id is null when it is nobody's",
 	 "ENOT_RUNNING,ETIMEOUT", "read", "0.1",
 	 "Show what happened to the node and its neighbours.",
 	 "p2ps events --since 0 --timeout 0", NULL},

@@ -484,9 +484,22 @@ void node_run_ring(struct node *n, struct node_request *rq, const struct value *
 
 /* ---- leave ---- */
 
+#define LAST_ISSUER                                                                                                                     \
+	"this is the network's only issuer: with it gone nobody can join, and all certificates end within 30 days. Make another one first " \
+	"(p2ps invite --role admin), or say --force"
+
+/* For the host, which stops the node by itself. */
+static void run_may_leave(struct node *n, struct node_request *rq, const struct value *args)
+{
+	bool last = trust_last_issuer(n);
+	(void)args;
+	node_reply(n, rq, last ? P2PS_EPERM : 0, last ? LAST_ISSUER : NULL, NULL);
+}
+const struct op node_may_leave_op = {.service = "node", .name = "may-leave", .run = run_may_leave};
+
 void node_run_leave(struct node *n, struct node_request *rq, const struct value *args)
 {
-	(void)args;
+	(void)args; /* --force is the host's: it has asked already */
 	if (n->life->leave_request) {
 		node_reply(n, rq, P2PS_EBUSY, "the node is leaving already", NULL);
 		return;

@@ -7,6 +7,7 @@ const char *run_first_point(struct arena *a, const char *addrs);
 void node_add_reach(const struct node *n, struct value *to, const struct peer *p); /* member "reach" */
 
 void node_run_invite(struct node *n, struct node_request *rq, const struct value *args);
+void node_run_invitations(struct node *n, struct node_request *rq, const struct value *args);
 void node_run_members(struct node *n, struct node_request *rq, const struct value *args);
 void node_run_revoke(struct node *n, struct node_request *rq, const struct value *args);
 void node_run_leave(struct node *n, struct node_request *rq, const struct value *args);

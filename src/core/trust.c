@@ -524,7 +524,7 @@ static void look_at_self(struct node *n)
 	if (!com_certificate(n->com).len || roll_judge(r, com_membership(n->com), com_now_s(n->com), &judged) != P2PS_EREVOKED)
 		return;
 	for (uint32_t i = 0; i < roll_count(r) && !why[0]; i++)
-		if (!roll_at(r, i)->is_cert && !memcmp(roll_at(r, i)->key, key, 32))
+		if (!roll_at(r, i)->is_cert && !roll_at(r, i)->invitation && !memcmp(roll_at(r, i)->key, key, 32))
 			roll_why(r, roll_at(r, i), why);
 	n->trust->revoked = true;
 	life_revoked(n, why[0] ? arena_printf(n->out->arena, "the membership of this node was revoked: %s", why) : judged);
@@ -536,12 +536,16 @@ static void tell_revoked(struct node *n, struct slice entry)
 	struct member_cert c;
 	struct member_revocation r;
 	bool is_cert;
-	if (member_entry_read(&c, &r, &is_cert, &n->net, n->crypto, entry) || is_cert || !roll_revoked(com_roll(n->com), r.key))
+	if (member_entry_read(&c, &r, &is_cert, &n->net, n->crypto, entry) || is_cert ||
+	    !(r.invitation ? roll_withdrawn : roll_revoked)(com_roll(n->com), r.key))
 		return;
 	struct value *v = value_record(a);
-	value_add_id(a, v, "id", r.id);
+	if (!r.invitation)
+		value_add_id(a, v, "id", r.id);
+	else
+		value_add_text(a, v, "invitation", trust_invitation_text(n, r.key));
 	value_add_text(a, v, "why", r.why);
-	node_emit(n, "revoked", v);
+	node_emit(n, r.invitation ? "invitation_withdrawn" : "revoked", v);
 }
 
 void trust_roll_grew(struct node *n, const struct slice *news, size_t count, const struct peer *from)

@@ -31,6 +31,7 @@ void trust_peer_up(struct node *n, struct peer *p);
 void trust_frame(struct node *n, struct peer *p, const struct frame *f);          /* MEMBER */
 void trust_message(struct node *n, const struct contact *from, struct slice body); /* on a flow */
 void trust_io_done(struct node *n, const struct event *ev);
+bool trust_last_issuer(const struct node *n); /* with it gone others would be left who can let nobody in, nor renew */
 void trust_forget(struct node *n); /* it leaves for good */
 void trust_step_end(struct node *n);
 void trust_timer(struct node *n);

@@ -1,10 +1,11 @@
 /* Inside core's membership: trust.c (the roll, keys, disk, time), trust_issue.c (admission and renewal, at the member that
- * is asked, at the issuer and at the one renewed), trust_run.c (operations). */
+ * is asked, at the issuer and at the one renewed), trust_invite.c (invitations), trust_run.c (operations on members). */
 #ifndef P2PS_CORE_TRUST_INTERNAL_H
 #define P2PS_CORE_TRUST_INTERNAL_H
 #include "com/member.h"
 #include "com/roll.h"
 #include "core/life.h"
+#include "core/records.h"
 #include "core/trust.h"
 #include "member.pb-c.h"
 
@@ -51,7 +52,8 @@ struct trust_nonce {
 /* Whom this issuer let in, so that it can revoke them when they are away. */
 struct trust_issued {
 	uint64_t id, until_s;
-	uint8_t key[32];
+	uint8_t key[32], invitation[32];
+	bool invited;
 };
 
 /* A certificate that is being issued: the use of the invitation is counted first. */
@@ -116,5 +118,18 @@ bool trust_may_make_issuers(const struct node *n);
 void trust_issued_read(struct node *n, struct slice data);
 struct slice trust_issued_write(struct node *n);
 void trust_issues_free(struct node *n);
+size_t trust_use_name(uint64_t invitation, char out[40]); /* of the record that counts its uses */
+uint64_t trust_used_by(const struct node *n, const struct record *r); /* the id of who came by this use */
+
+/* ---- trust_invite.c ---- */
+bool trust_lists(struct node *n); /* records are there. False: no memory */
+const char *trust_invitation_text(struct node *n, const uint8_t key[32]); /* its name, 16 hexadecimal digits */
+/* An entry for the roll, signed by this node as an issuer or by the root key that is at hand; its length, 0: by nobody. */
+size_t trust_withdrawal(struct node *n, const uint8_t key[32], const char *why, uint8_t out[MEMBER_ENTRY_MAX]);
+
+/* ---- trust_run.c ---- */
+bool trust_run_private(struct node *n, struct node_request *rq); /* false: it has answered */
+const char *trust_time_text(struct arena *a, uint64_t s);
+void trust_add_issuer(struct node *n, struct value *v, const char *name, const uint8_t key[32]);
 
 #endif

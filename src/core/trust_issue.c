@@ -148,6 +148,8 @@ static void issued_note(struct node *n, const struct member_cert *c)
 	if (!e)
 		return;
 	memcpy(e->key, c->key, 32);
+	memcpy(e->invitation, c->invitation, 32);
+	e->invited = c->invited;
 	e->until_s = now_s + MEMBER_KEEP_S;
 	t->keep_issued = true;
 }
@@ -156,7 +158,8 @@ void trust_issued_read(struct node *n, struct slice data)
 {
 	struct proto_alloc pa;
 	Wire__Issued *m = wire__issued__unpack(proto_alloc(&pa, n->out->arena, 8u << 20), data.len, data.p);
-	if (!m || m->format != 1 || m->n_keys != m->n_ids || m->n_until != m->n_ids)
+	if (!m || m->format != 1 || m->n_keys != m->n_ids || m->n_until != m->n_ids ||
+	    (m->n_invitations && m->n_invitations != m->n_ids))
 		return;
 	for (size_t i = 0; i < m->n_ids; i++) {
 		struct trust_issued *e = m->keys[i].len == 32 ? issued_add(n, m->ids[i]) : NULL;
@@ -164,6 +167,9 @@ void trust_issued_read(struct node *n, struct slice data)
 			continue;
 		memcpy(e->key, m->keys[i].data, 32);
 		e->until_s = m->until[i];
+		e->invited = m->n_invitations && m->invitations[i].len == 32;
+		if (e->invited)
+			memcpy(e->invitation, m->invitations[i].data, 32);
 	}
 }
 
@@ -174,14 +180,16 @@ struct slice trust_issued_write(struct node *n)
 	m.ids = arena_alloc(n->out->arena, (t->issued_len + 1) * sizeof *m.ids);
 	m.keys = arena_alloc(n->out->arena, (t->issued_len + 1) * sizeof *m.keys);
 	m.until = arena_alloc(n->out->arena, (t->issued_len + 1) * sizeof *m.until);
-	if (!m.ids || !m.keys || !m.until)
+	m.invitations = arena_alloc(n->out->arena, (t->issued_len + 1) * sizeof *m.invitations);
+	if (!m.ids || !m.keys || !m.until || !m.invitations)
 		return (struct slice){0};
 	m.format = 1;
-	m.n_ids = m.n_keys = m.n_until = t->issued_len;
+	m.n_ids = m.n_keys = m.n_until = m.n_invitations = t->issued_len;
 	for (uint32_t i = 0; i < t->issued_len; i++) {
 		m.ids[i] = t->issued[i].id;
 		m.keys[i] = (ProtobufCBinaryData){32, t->issued[i].key};
 		m.until[i] = t->issued[i].until_s;
+		m.invitations[i] = (ProtobufCBinaryData){t->issued[i].invited ? 32 : 0, t->issued[i].invitation};
 	}
 	return proto_slice(n->pool, &m.base);
 }
@@ -235,7 +243,6 @@ static int issue_judge(const struct node *n, const struct com_applicant *a, stru
  * node responsible for it counts, so it does not matter which issuers are asked, and that the same device asks again costs
  * nothing. The draw of the id stands in the record and is read back from it: one draw per use, whoever asks how often. */
 
-#define USE_NAME "invitation/%016llx"
 #define USE_VALUE 24u /* draw, id */
 
 static struct trust_ask *ask_of_link(struct node *n, uint32_t link);
@@ -280,7 +287,18 @@ static void issue_end(struct node *n, struct trust_issue *is, int err, const cha
 		apply_end(n, ask, err, why, chain, count);
 }
 
-static void use_name(const struct trust_issue *is, char out[40]) { snprintf(out, 40, USE_NAME, (unsigned long long)is->invitation); }
+size_t trust_use_name(uint64_t invitation, char out[40])
+{
+	return (size_t)snprintf(out, 40, "invitation/%016llx", (unsigned long long)invitation);
+}
+
+uint64_t trust_used_by(const struct node *n, const struct record *r)
+{
+	if (r->entry_len != 32 || r->value_len != USE_VALUE)
+		return 0;
+	uint64_t chosen = le64(r->value + 16);
+	return chosen ? chosen : member_draw_id(&n->net, n->crypto, r->entry, r->value);
+}
 
 static void use_read(struct node *n, void *ctx, const struct record_result *res)
 {
@@ -290,9 +308,8 @@ static void use_read(struct node *n, void *ctx, const struct record_result *res)
 		if (r->entry_len != 32 || memcmp(r->entry, is->c.key, 32) || r->value_len != USE_VALUE)
 			continue;
 		memcpy(is->c.draw, r->value, 16);
-		uint64_t chosen = le64(r->value + 16);
-		is->c.drawn = !chosen;
-		is->c.id = chosen ? chosen : member_draw_id(&n->net, n->crypto, is->c.key, is->c.draw);
+		is->c.drawn = !le64(r->value + 16);
+		is->c.id = trust_used_by(n, r);
 		issue_end(n, is, 0, NULL);
 		return;
 	}
@@ -303,7 +320,7 @@ static void use_counted(struct node *n, void *ctx, const struct record_result *r
 {
 	struct trust_issue *is = ctx;
 	char name[40];
-	use_name(is, name);
+	trust_use_name(is->invitation, name);
 	if (!res->err)
 		record_get(n, RECORD_USES, record_key_of(n, name, strlen(name)), name, (uint8_t)strlen(name), use_read, is);
 	else if (res->err == P2PS_EFULL)
@@ -316,7 +333,7 @@ static void use_count(struct node *n, struct trust_issue *is)
 {
 	uint8_t value[USE_VALUE];
 	char name[40];
-	use_name(is, name);
+	trust_use_name(is->invitation, name);
 	rng_bytes(&n->rng, value, 16);
 	put_le64(value + 16, is->c.id);
 	struct record r = {.type = RECORD_USES, .key = record_key_of(n, name, strlen(name)), .name = (const uint8_t *)name,
@@ -345,10 +362,8 @@ static void use_watch(struct node *n, void *ctx, enum record_change what, const 
 	struct value *v = value_record(n->out->arena);
 	value_add_text(n->out->arena, v, "invitation", arena_printf(n->out->arena, "%.*s", (int)r->name_len - 11, (const char *)r->name + 11));
 	value_add_int(n->out->arena, v, "uses", r->limit);
-	if (r->value_len == USE_VALUE && r->entry_len == 32) {
-		uint64_t chosen = le64(r->value + 16);
-		value_add_id(n->out->arena, v, "id", chosen ? chosen : member_draw_id(&n->net, n->crypto, r->entry, r->value));
-	}
+	if (trust_used_by(n, r))
+		value_add_id(n->out->arena, v, "id", trust_used_by(n, r));
 	node_emit(n, "invitation_overused", v);
 	outbox_log(n->out, LOG_WARN, "an invitation for %u uses was used more often, in parts of the network that did not know of each other",
 		   (unsigned)r->limit);
@@ -356,7 +371,7 @@ static void use_watch(struct node *n, void *ctx, enum record_change what, const 
 
 bool trust_counts(struct node *n)
 {
-	return !record_set_judge(n, RECORD_USES, use_judge, NULL) && !record_watch(n, RECORD_USES, use_watch, NULL);
+	return trust_lists(n) && !record_set_judge(n, RECORD_USES, use_judge, NULL) && !record_watch(n, RECORD_USES, use_watch, NULL);
 }
 
 /* A proven applicant's certificate: ends in issue_end, perhaps before it returns. who: NULL, or the member that asks. */
@@ -385,10 +400,11 @@ static void issue(struct node *n, const struct com_applicant *a, const struct co
 		issue_end(n, is, err, why);
 		return;
 	}
-	is->c = (struct member_cert){.role = inv.role, .id = a->id};
+	is->c = (struct member_cert){.role = inv.role, .id = a->id, .invited = true};
 	memcpy(is->c.key, a->key, 32);
+	memcpy(is->c.invitation, inv.key, 32);
 	memcpy(is->c.zone, inv.zone, sizeof is->c.zone);
-	is->invitation = member_invitation_name(n->crypto, a->invitation);
+	is->invitation = member_invitation_name(n->crypto, inv.key);
 	is->not_after = inv.not_after;
 	is->uses = inv.uses;
 	use_count(n, is);

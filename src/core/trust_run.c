@@ -1,4 +1,4 @@
-/* Operations on memberships: invite, members, revoke. What the directory keeps (the root key) is the host's: see host/root.h. */
+/* Operations on memberships: members, revoke (invitations: trust_invite.c). What the directory keeps (the root key) is the host's: see host/root.h. */
 #include "core/trust_internal.h"
 
 #include <inttypes.h>
@@ -13,31 +13,13 @@
 #define MEMBERS_MAX 16384u
 
 /* "2026-11-22T08:00:00Z" from seconds since 1970 (days to a date by counting from 1 March of the year 0). */
-static const char *time_text(struct arena *a, uint64_t s)
+const char *trust_time_text(struct arena *a, uint64_t s)
 {
 	uint64_t days = s / 86400 + 719468, era = days / 146097, doe = days % 146097;
 	uint64_t yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365, doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
 	uint64_t mp = (5 * doy + 2) / 153, day = doy - (153 * mp + 2) / 5 + 1, month = mp < 10 ? mp + 3 : mp - 9;
 	return arena_printf(a, "%04" PRIu64 "-%02" PRIu64 "-%02" PRIu64 "T%02" PRIu64 ":%02" PRIu64 ":%02" PRIu64 "Z",
 			    yoe + era * 400 + (month <= 2), month, day, s / 3600 % 24, s / 60 % 60, s % 60);
-}
-
-/* "7d", "12h", "30m", "90s"; 0: none of these. */
-static uint64_t span_read(const char *text)
-{
-	uint64_t v = 0;
-	unsigned digits = 0;
-	for (; *text >= '0' && *text <= '9' && digits < 9; text++, digits++)
-		v = v * 10 + (uint64_t)(*text - '0');
-	if (!digits || (text[0] && text[1]))
-		return 0;
-	switch (text[0]) {
-	case 'd': return v * 86400;
-	case 'h': return v * 3600;
-	case 'm': return v * 60;
-	case 's': return v;
-	default: return 0;
-	}
 }
 
 /* One is too few: with it gone nobody can join any more, nor renew. */
@@ -67,101 +49,23 @@ void trust_status(struct node *n, struct value *v)
 	value_add_bool(a, v, "issuer", trust_is_issuer(n));
 	value_add_int(a, v, "issuers", trust_issuers(n));
 	value_add_bool(a, v, "root_key", n->trust->root);
-	value_add_text(a, v, "certificate_expires", c ? time_text(a, c->not_after) : NULL);
+	value_add_text(a, v, "certificate_expires", c ? trust_time_text(a, c->not_after) : NULL);
 	value_add_bool(a, v, "clock_wrong", com_clock_wrong(n->com));
 }
 
-static bool run_private(struct node *n, struct node_request *rq)
+bool trust_last_issuer(const struct node *n)
+{
+	return node_is_member(n) && trust_private(n) && ring_succ_count(n->ring) && ring_succ(n->ring, 0)->id != node_id(n) && trust_is_issuer(n) &&
+	       trust_issuers(n) == 1;
+}
+
+bool trust_run_private(struct node *n, struct node_request *rq)
 {
 	if (node_is_member(n) && trust_private(n))
 		return true;
 	node_reply(n, rq, node_is_member(n) ? P2PS_EUNSUPPORTED : P2PS_ENOT_MEMBER,
 		   node_is_member(n) ? "the network is open: anybody may join it through an access point" : NULL, NULL);
 	return false;
-}
-
-/* ---- invite ---- */
-
-/* Our own access points, and those of two neighbours, in case we are gone when the invitation is used. */
-static void run_points(const struct node *n, char out[401])
-{
-	const char *lists[3] = {com_self(n->com)->addrs[0] ? com_self(n->com)->addrs : n->cfg.shown}, *point;
-	unsigned most[3] = {3, 1, 1}, count = 1;
-	size_t len = 0;
-	for (unsigned i = 0; i < ring_succ_count(n->ring) && count < 3; i++)
-		if (ring_succ(n->ring, i)->id != node_id(n) && ring_succ(n->ring, i)->addrs)
-			lists[count++] = ring_succ(n->ring, i)->addrs;
-	out[0] = 0;
-	for (unsigned i = 0; i < count; i++) {
-		size_t k;
-		for (unsigned j = 0; lists[i] && j < most[i] && (k = contact_next(&lists[i], &point)); j++)
-			if (!contact_unspecified(point, k) && len + k + 2 <= 401)
-				len += (size_t)snprintf(out + len, 401 - len, "%s%.*s", len ? " " : "", (int)k, point);
-	}
-}
-
-static int run_invitation(struct node *n, const struct value *args, struct member_line *l, const char **why)
-{
-	uint64_t life = span_read(value_text(args, "expires", "7d")), now_s = com_now_s(n->com);
-	const char *zone = value_text(args, "zone", ""), *role = value_text(args, "role", "member");
-	uint8_t secret[64];
-	*l = (struct member_line){.inv = {.not_before = now_s, .not_after = now_s + life, .uses = (uint32_t)value_int(args, "uses", 1)}};
-	*why = "expires: a time such as 7d, 12h, 30m or 90s is needed, 7d at most";
-	if (!life || life > MEMBER_INVITE_S)
-		return P2PS_EINVAL;
-	*why = "role: member or admin";
-	if (strcmp(role, "member") && strcmp(role, "admin"))
-		return P2PS_EINVAL;
-	l->inv.role = strcmp(role, "admin") ? MEMBER_PLAIN : MEMBER_ADMIN;
-	*why = "zone: at most 63 bytes of text";
-	if (!contact_text_ok(zone, CONTACT_ZONE_MAX))
-		return P2PS_EINVAL;
-	*why = "this node is no issuer: ask an administrator of the network (p2ps members) for an invitation";
-	if (!trust_is_issuer(n))
-		return P2PS_EPERM;
-	*why = "this node's clock is plainly wrong: it makes no invitations";
-	if (com_clock_wrong(n->com))
-		return P2PS_EPERM;
-	*why = "this issuer cannot make issuers: the root key is needed, or an issuer that it certified";
-	if (l->inv.role == MEMBER_ADMIN && !trust_may_make_issuers(n))
-		return P2PS_EPERM;
-	memcpy(l->inv.zone, zone, strlen(zone) + 1);
-	memcpy(l->inv.issuer, com_self(n->com)->key, 32);
-	memcpy(l->network, n->net.id, 32);
-	com_fingerprint(n->crypto, n->net.root_key, l->root);
-	rng_bytes(&n->rng, l->seed, sizeof l->seed);
-	n->crypto->keypair(l->inv.key, secret, l->seed);
-	memset(secret, 0, sizeof secret);
-	l->statement_len = (uint16_t)member_invitation_sign(l->statement, &n->net, n->crypto, &l->inv, n->cfg.device_secret);
-	run_points(n, l->addrs);
-	*why = "this node has no access point that others could dial";
-	return !l->addrs[0] ? P2PS_EUNREACHABLE : l->statement_len ? 0 : P2PS_EINTERNAL;
-}
-
-void node_run_invite(struct node *n, struct node_request *rq, const struct value *args)
-{
-	struct arena *a = n->out->arena;
-	struct member_line l;
-	char text[MEMBER_LINE_MAX + 1];
-	const char *why;
-	if (!run_private(n, rq))
-		return;
-	int err = run_invitation(n, args, &l, &why);
-	if (!err && !member_line_write(text, n->crypto, &l))
-		err = P2PS_EINTERNAL;
-	if (err) {
-		node_reply(n, rq, err, why, NULL);
-		return;
-	}
-	struct value *v = value_record(a);
-	value_add_text(a, v, "invitation", text);
-	value_add_text(a, v, "expires", time_text(a, l.inv.not_after));
-	value_add_int(a, v, "uses", l.inv.uses);
-	value_add_text(a, v, "role", member_role_name(l.inv.role));
-	value_add_text(a, v, "zone", l.inv.zone);
-	value_add_text(a, v, "access_points", l.addrs);
-	node_reply(n, rq, 0, NULL, v);
-	memset(&l, 0, sizeof l);
 }
 
 /* ---- members: round the ring, with everybody's certificate ---- */
@@ -190,6 +94,14 @@ static uint64_t run_id_of_key(const struct node *n, const uint8_t key[32])
 	return 0;
 }
 
+void trust_add_issuer(struct node *n, struct value *v, const char *name, const uint8_t key[32])
+{
+	if (!memcmp(key, n->net.root_key, 32))
+		value_add_text(n->out->arena, v, name, "root");
+	else
+		value_add_id(n->out->arena, v, name, run_id_of_key(n, key));
+}
+
 static void run_add_key(struct arena *a, struct value *v, const uint8_t key[32])
 {
 	char hex[65];
@@ -212,12 +124,11 @@ static void run_add_cert(struct node *n, struct value *v, const struct member_ce
 	value_add_text(a, v, "zone", c->zone);
 	value_add_text(a, v, "state", "certified");
 	value_add_bool(a, v, "issuer", roll_issuer(r, c->key, com_now_s(n->com)));
-	value_add_text(a, v, "since", time_text(a, c->not_before));
-	value_add_text(a, v, "expires", time_text(a, c->not_after));
-	if (!memcmp(c->issuer, n->net.root_key, 32))
-		value_add_text(a, v, "certified_by", "root");
-	else
-		value_add_id(a, v, "certified_by", run_id_of_key(n, c->issuer));
+	value_add_text(a, v, "since", trust_time_text(a, c->not_before));
+	value_add_text(a, v, "expires", trust_time_text(a, c->not_after));
+	trust_add_issuer(n, v, "certified_by", c->issuer);
+	if (c->invited)
+		value_add_text(a, v, "invitation", trust_invitation_text(n, c->invitation));
 	value_add_text(a, v, "ids", c->drawn ? "derived" : "chosen");
 	run_add_key(a, v, c->key);
 }
@@ -229,17 +140,14 @@ static void run_add_revoked(struct node *n, struct value *list)
 	char why[MEMBER_WHY_MAX + 1];
 	for (uint32_t i = 0; i < roll_count(r); i++) {
 		const struct roll_entry *e = roll_at(r, i);
-		if (e->is_cert)
+		if (e->is_cert || e->invitation)
 			continue;
 		struct value *v = value_add_record(a, list, NULL);
 		value_add_id(a, v, "id", e->id);
 		value_add_text(a, v, "state", run_revocation_state(r, e->key));
-		value_add_text(a, v, "since", time_text(a, e->at));
+		value_add_text(a, v, "since", trust_time_text(a, e->at));
 		value_add_text(a, v, "why", roll_why(r, e, why));
-		if (!memcmp(e->issuer, n->net.root_key, 32))
-			value_add_text(a, v, "certified_by", "root");
-		else
-			value_add_id(a, v, "certified_by", run_id_of_key(n, e->issuer));
+		trust_add_issuer(n, v, "certified_by", e->issuer);
 		run_add_key(a, v, e->key);
 	}
 }
@@ -341,20 +249,82 @@ void node_run_members(struct node *n, struct node_request *rq, const struct valu
 struct run_revoke {
 	struct node_request *rq;
 	struct member_revocation r;
+	bool force, keep; /* its invitation */
 };
 
-static void run_revoke_drop(struct node *n, void *user) { pool_free(n->pool, user, sizeof(struct run_revoke)); }
+/* The invitation that this member came by, as far as it is known here. */
+static bool run_came_by(const struct node *n, const struct member_revocation *r, uint8_t out[32])
+{
+	struct member_cert c;
+	struct slice cert = trust_cert(n, r->id);
+	if (cert.len && !member_cert_read(&c, &n->net, n->crypto, cert) && !memcmp(c.key, r->key, 32) && c.invited) {
+		memcpy(out, c.invitation, 32);
+		return true;
+	}
+	for (uint32_t i = 0; i < n->trust->issued_len; i++) {
+		const struct trust_issued *e = &n->trust->issued[i];
+		if (e->invited && e->id == r->id && !memcmp(e->key, r->key, 32)) {
+			memcpy(out, e->invitation, 32);
+			return true;
+		}
+	}
+	return false;
+}
 
-static void run_revoked(struct node *n, struct run_revoke *w)
+/* Would this node be out, or an issuer no more, if the entry stood in the roll? */
+static bool run_cuts_off(struct node *n, struct slice entry)
+{
+	const struct roll *r = com_roll(n->com);
+	struct roll *then = roll_new(n->pool, n->crypto, &n->net);
+	uint64_t now_s = com_now_s(n->com);
+	const uint8_t *key = com_self(n->com)->key;
+	const char *why;
+	for (unsigned depth = 0; then && depth < 3; depth++) /* issuers first */
+		for (uint32_t i = 0; i < roll_count(r); i++) {
+			const struct roll_entry *e = roll_at(r, i);
+			if (depth == (e->is_cert ? roll_depth(r, e->issuer) : 2u))
+				roll_add(then, e->bytes, now_s);
+		}
+	bool cut = then && !roll_add(then, entry, now_s) &&
+		   (roll_judge(then, com_membership(n->com), now_s, &why) == P2PS_EREVOKED ||
+		    (roll_issuer(r, key, now_s) && !roll_issuer(then, key, now_s)));
+	roll_free(then);
+	return cut;
+}
+
+/* With new device keys an ex-member would come back by the invitation that it still has. */
+static struct slice run_withdraw_too(struct node *n, const struct run_revoke *w, struct value *v, bool known, const uint8_t invitation[32],
+				     uint8_t out[MEMBER_ENTRY_MAX])
 {
 	struct arena *a = n->out->arena;
 	struct roll *r = com_roll(n->com);
+	struct slice entry = {0};
+	value_add_text(a, v, "invitation", known ? trust_invitation_text(n, invitation) : NULL);
+	if (known && !w->keep && roll_revoked(r, w->r.key) && !roll_withdrawn(r, invitation)) {
+		const char *why = arena_printf(a, "the member %" PRIu64 " that came by it was revoked", w->r.id);
+		entry = (struct slice){NULL, out, why ? (uint32_t)trust_withdrawal(n, invitation, why, out) : 0};
+		if (!entry.len || roll_add(r, entry, com_now_s(n->com)))
+			entry.len = 0;
+	}
+	if (known)
+		value_add_text(a, v, "invitation_state", roll_withdrawn(r, invitation) ? "withdrawn" : w->keep ? "kept" : "not withdrawn");
+	return entry;
+}
+
+static void run_revoke_drop(struct node *n, void *user) { pool_free(n->pool, user, sizeof(struct run_revoke)); }
+
+static void run_revoked(struct node *n, struct run_revoke *waiting)
+{
+	struct arena *a = n->out->arena;
+	struct roll *r = com_roll(n->com);
+	struct run_revoke own = *waiting, *w = &own;
 	struct member_revocation m = w->r;
-	uint8_t out[MEMBER_ENTRY_MAX];
+	uint8_t out[MEMBER_ENTRY_MAX], too[MEMBER_ENTRY_MAX], invitation[32];
 	struct node_request *rq = w->rq;
 	bool issuer = roll_depth(r, m.key) != 255;
 	const uint8_t *secret = issuer && n->trust->root ? n->trust->root : n->cfg.device_secret;
-	run_revoke_drop(n, w);
+	bool known = run_came_by(n, &m, invitation);
+	run_revoke_drop(n, waiting);
 	m.at = com_now_s(n->com);
 	if (issuer && !n->trust->root && !roll_issuers_can_revoke(r, m.key, m.at)) {
 		node_reply(n, rq, P2PS_EPERM,
@@ -365,9 +335,11 @@ static void run_revoked(struct node *n, struct run_revoke *w)
 	}
 	memcpy(m.issuer, secret + 32, 32);
 	struct slice entry = {NULL, out, (uint32_t)member_revocation_sign(out, &n->net, n->crypto, &m, secret)};
-	int err = entry.len ? roll_add(r, entry, m.at) : P2PS_EINTERNAL;
+	bool self = entry.len && !w->force && run_cuts_off(n, entry);
+	int err = self ? P2PS_EPERM : entry.len ? roll_add(r, entry, m.at) : P2PS_EINTERNAL;
 	if (err && err != P2PS_EEXISTS) {
-		node_reply(n, rq, err, "the revocation was not taken", NULL);
+		node_reply(n, rq, err, self ? "this would cut this node itself off, or end its being an issuer: --force does it all the same"
+					    : "the revocation was not taken", NULL);
 		return;
 	}
 	struct value *v = value_record(a);
@@ -376,8 +348,9 @@ static void run_revoked(struct node *n, struct run_revoke *w)
 	value_add_text(a, v, "why", m.why);
 	if (issuer)
 		value_add_text(a, v, "certified", m.certified ? "revoked" : "kept");
+	struct slice news[2] = {entry, run_withdraw_too(n, w, v, known, invitation, too)};
 	node_reply(n, rq, 0, NULL, v);
-	trust_roll_grew(n, &entry, 1, NULL);
+	trust_roll_grew(n, news, news[1].len ? 2 : 1, NULL);
 }
 
 static void run_revoke_key(struct node *n, void *ctx, uint64_t id, const uint8_t *key)
@@ -411,7 +384,7 @@ static bool run_key_on_record(const struct node *n, uint64_t id, uint8_t key[32]
 {
 	const struct roll *r = com_roll(n->com);
 	for (uint32_t i = 0; i < roll_count(r); i++)
-		if (roll_at(r, i)->id == id) {
+		if (!roll_at(r, i)->invitation && roll_at(r, i)->id == id) {
 			memcpy(key, roll_at(r, i)->key, 32);
 			return true;
 		}
@@ -432,8 +405,10 @@ static const char *run_revoke_read(struct node *n, const struct value *args, str
 		return "why: 1 to 200 bytes of text";
 	if (strcmp(certified, "keep") && strcmp(certified, "revoke"))
 		return "certified: keep or revoke";
-	if (r->id == node_id(n))
-		return "id: this node itself: leave is the way out";
+	if (strcmp(value_text(args, "invitation", "withdraw"), "withdraw") && strcmp(value_text(args, "invitation", ""), "keep"))
+		return "invitation: withdraw or keep";
+	if (r->id == node_id(n) && !value_bool(args, "force", false))
+		return "id: this node itself: leave is the way out (--force revokes it all the same)";
 	if (key && !run_hex(r->key, key))
 		return "key: 64 hexadecimal digits";
 	memcpy(r->why, why, strlen(why) + 1);
@@ -449,7 +424,7 @@ void node_run_revoke(struct node *n, struct node_request *rq, const struct value
 {
 	struct member_revocation r = {0};
 	int err;
-	if (!run_private(n, rq))
+	if (!trust_run_private(n, rq))
 		return;
 	const char *why = run_revoke_read(n, args, &r, &err);
 	struct run_revoke *w = err ? NULL : pool_alloc(n->pool, sizeof *w);
@@ -457,7 +432,7 @@ void node_run_revoke(struct node *n, struct node_request *rq, const struct value
 		node_reply(n, rq, err ? err : P2PS_ENOMEM, why, NULL);
 		return;
 	}
-	*w = (struct run_revoke){rq, r};
+	*w = (struct run_revoke){rq, r, value_bool(args, "force", false), strcmp(value_text(args, "invitation", "withdraw"), "keep") == 0};
 	if (value_text(args, "key", NULL) || run_key_on_record(n, r.id, w->r.key)) {
 		run_revoked(n, w);
 		return;

@@ -76,7 +76,7 @@ static void node_done(struct host_request *rq, int err, const char *text, const 
 }
 
 static void node_call(struct daemon *d, const struct op *op, const struct value *args, const void *body, size_t len,
-		      struct http_call *call)
+		      struct http_call *call, void (*done)(struct host_request *, int, const char *, const struct value *, bool))
 {
 	struct host_request *rq = host_request_new(d->host);
 	struct node_call *c = rq ? arena_alloc(&rq->arena, sizeof *c) : NULL;
@@ -91,7 +91,7 @@ static void node_call(struct daemon *d, const struct op *op, const struct value 
 	rq->args = (struct value *)args; /* lives in the call, which waits for the answer */
 	rq->body = slice_copy(host_pool(d->host), body, (uint32_t)len);
 	rq->ctx = c;
-	rq->done = node_done;
+	rq->done = done;
 	if (!rq->body.buf) {
 		host_request_free(rq);
 		http_call_done(call, P2PS_ENOMEM, NULL, NULL);
@@ -148,6 +148,25 @@ static void stop_call(struct daemon *d, struct http_call *call, bool leave)
 	host_stop(d->host, leave);
 }
 
+static void leave_judged(struct host_request *rq, int err, const char *text, const struct value *result, bool more)
+{
+	struct node_call *c = rq->ctx;
+	(void)result, (void)more;
+	if (err == P2PS_EPERM)
+		http_call_done(c->http, err, text, NULL);
+	else
+		stop_call(c->d, c->http, true);
+}
+
+/* The node is asked first whether others would be left without an issuer. */
+static void leave_call(struct daemon *d, const struct value *args, struct http_call *call)
+{
+	if (value_bool(args, "force", false))
+		stop_call(d, call, true);
+	else
+		node_call(d, &node_may_leave_op, NULL, NULL, 0, call, leave_judged);
+}
+
 static bool core_op(const struct op *op)
 {
 	return strcmp(op->service, "node") == 0 || strcmp(op->service, "record") == 0;
@@ -157,8 +176,10 @@ void calls_run(void *ctx, const struct op *op, const struct value *args, const v
 	       struct http_call *call)
 {
 	struct daemon *d = ctx;
-	if (strcmp(op->service, "node") == 0 && (strcmp(op->name, "down") == 0 || strcmp(op->name, "leave") == 0))
-		stop_call(d, call, strcmp(op->name, "leave") == 0);
+	if (strcmp(op->service, "node") == 0 && strcmp(op->name, "down") == 0)
+		stop_call(d, call, false);
+	else if (strcmp(op->service, "node") == 0 && strcmp(op->name, "leave") == 0)
+		leave_call(d, args, call);
 	else if (strcmp(op->service, "node") == 0 && strcmp(op->name, "version") == 0)
 		http_call_done(call, 0, NULL, version_json(P2PS_BUILD_VERSION));
 	else if (strcmp(op->service, "network") == 0)
@@ -166,7 +187,7 @@ void calls_run(void *ctx, const struct op *op, const struct value *args, const v
 	else if (op->run && d->crashes.safe && !core_op(op))
 		http_call_done(call, P2PS_EUNSUPPORTED, "the node is in safe mode, without services (p2ps down, then p2ps up --normal)", NULL);
 	else if (op->run)
-		node_call(d, op, args, body, len, call);
+		node_call(d, op, args, body, len, call, node_done);
 	else
 		http_call_done(call, P2PS_EUNSUPPORTED, "this operation is the p2ps command's own: it starts a daemon", NULL);
 }

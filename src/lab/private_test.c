@@ -244,13 +244,23 @@ static void part(bool apart)
 				(apart ? world_block : world_unblock)(w, a, b);
 }
 
+/* An invitation of its own, for one device. */
+static struct member_line once_only(void)
+{
+	struct member_line l = secrets.plain;
+	uint8_t secret[64];
+	l.seed[0] ^= 1;
+	crypto_real.keypair(l.inv.key, secret, l.seed);
+	l.inv.uses = 1;
+	l.statement_len = (uint16_t)member_invitation_sign(l.statement, &net, &crypto_real, &l.inv, world_node(w, 0)->secret);
+	return l;
+}
+
 /* One use, taken on both sides of a partition: both are in, and it is told when the sides meet. */
 static void test_overused(void **state)
 {
 	begin(7);
-	struct member_line once = secrets.plain;
-	once.inv.uses = 1;
-	once.statement_len = (uint16_t)member_invitation_sign(once.statement, &net, &crypto_real, &once.inv, world_node(w, 0)->secret);
+	struct member_line once = once_only();
 	part(true);
 	run_s(60);
 	overused = 0;
@@ -277,9 +287,7 @@ static void test_overused(void **state)
 static void test_used_up(void **state)
 {
 	begin(9);
-	struct member_line once = secrets.plain;
-	once.inv.uses = 1;
-	once.statement_len = (uint16_t)member_invitation_sign(once.statement, &net, &crypto_real, &once.inv, world_node(w, 0)->secret);
+	struct member_line once = once_only();
 	for (unsigned i = NODES; i < ALL; i++) {
 		unsigned to = i - NODES + 1; /* two issuers */
 		struct world_start s = {.join = &to, .join_count = 1, .base = {.invitation = &once}};
@@ -293,9 +301,55 @@ static void test_used_up(void **state)
 	end();
 }
 
+static void withdraw(unsigned i, const struct member_line *l)
+{
+	struct arena a;
+	char text[MEMBER_LINE_MAX + 1];
+	arena_init(&a, 65536);
+	struct value *args = value_record(&a);
+	assert_true(member_line_write(text, &crypto_real, l));
+	value_add_text(&a, args, "withdraw", text);
+	struct event ev = {.type = EVENT_REQUEST, .request = {.tag = 10, .op = op_find("node", "invite"), .args = args}};
+	replied = 1;
+	assert_true(world_inject(w, i, &ev));
+	arena_free(&a);
+}
+
+/* Withdrawn by one issuer in one part of the network: the other part lets in by it until it hears of it, and nobody after. */
+static void test_withdrawn(void **state)
+{
+	begin(11);
+	part(true);
+	run_s(60);
+	withdraw(0, &secrets.plain);
+	run_s(2);
+	assert_int_equal(replied, 0);
+	for (unsigned i = NODES; i < ALL; i++) {
+		unsigned to = i % 2;
+		struct world_start s = {.join = &to, .join_count = 1, .base = {.invitation = &secrets.plain}};
+		assert_true(world_start(w, i, &s));
+	}
+	run_s(60);
+	unsigned refused = NODES % 2 ? NODES + 1 : NODES, taken = refused == NODES ? NODES + 1 : NODES;
+	assert_int_equal(stopped[refused], P2PS_EREVOKED);
+	assert_true(in(taken) && !in(refused));
+	part(false);
+	run_s(120);
+	for (unsigned i = 0; i < NODES; i++)
+		assert_true(roll_withdrawn(com_roll(node_com(node(i))), secrets.plain.inv.key));
+	assert_true(in(taken)); /* who came in stays */
+	unsigned to = 1;
+	struct world_start s = {.join = &to, .join_count = 1, .base = {.invitation = &secrets.plain}};
+	assert_true(world_start(w, refused, &s));
+	run_s(30);
+	assert_true(!in(refused) && stopped[refused] == P2PS_EREVOKED);
+	end();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_withdrawn),
 		cmocka_unit_test(test_join), cmocka_unit_test(test_renewal), cmocka_unit_test(test_all_away), cmocka_unit_test(test_away),
 		cmocka_unit_test(test_revoked), cmocka_unit_test(test_overused), cmocka_unit_test(test_used_up),
 	};

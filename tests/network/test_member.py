@@ -324,3 +324,100 @@ def test_only_tls_on_the_wire(net):
             check(s not in data, f"{sport} -> {dport}: {s!r} in clear")
         seen += len(data)
     check(seen > 20000, f"only {seen} bytes were captured")
+
+
+def invitations(node):
+    return {row["name"]: row for row in node.run("invitations").json}
+
+
+def test_invitations_are_listed_and_withdrawn(net):
+    a = create(net)
+    made = a.run("invite", "--role", "admin").json
+    b, _ = join(net, made["invitation"])
+    wait_for("b is an issuer", lambda: members(b).get(b.id, {}).get("issuer"))
+    team = a.run("invite", "--uses", 3, "--zone", "attic").json
+    own = b.run("invite").json
+    check(made["listed"] and len(team["name"]) == 16, f"{made} {team}")
+    c, _ = join(net, team["invitation"])
+    rows = invitations(c)
+    check(set(rows) == {made["name"], team["name"], own["name"]}, f"{rows}")
+    check(rows[made["name"]]["state"] == "used up" and rows[made["name"]]["members"] == [b.id], f"{rows}")
+    check(rows[team["name"]]["state"] == "open" and rows[team["name"]]["used"] == 1 and rows[team["name"]]["members"] == [c.id], f"{rows}")
+    check(rows[own["name"]]["made_by"] == b.id and rows[team["name"]]["zone"] == "attic", f"{rows}")
+    check(members(a)[c.id]["invitation"] == team["name"] and "invitation" not in members(a)[a.id], "members say who came by what")
+    # withdrawn by another issuer than the one who made it, by its name
+    check(c.run("invite", "--withdraw", team["name"], ok=False).error == "EPERM", "not by everybody")
+    r = b.run("invite", "--withdraw", team["name"], "--why", "sent to the wrong list").json
+    check(r["state"] == "withdrawn" and r["name"] == team["name"], f"{r}")
+    for via in (a, b, c):
+        _, r = join(net, team["invitation"], address(via), ok=False)
+        check(r.error == "EREVOKED" and "withdrawn" in r.json["error"]["text"], r.out)
+    row = wait_for("c has heard of it", lambda: (r := invitations(c)[team["name"]])["state"] == "withdrawn" and r)
+    check(row["why"] == "sent to the wrong list" and row["withdrawn_by"] == b.id, f"{row}")
+    check(any(e["event"] == "invitation_withdrawn" and e["invitation"] == team["name"]
+              for e in c.run("events", "--since", 0, "--timeout", 0).lines), "an event")
+    check(members(a)[c.id]["state"] == "certified", "who came by it stays")
+    # by the line itself; for people one word
+    r = a.run("invite", "--withdraw", own["invitation"], as_json=False)
+    check(r.out == "withdrawn\n", r.out)
+    check(join(net, own["invitation"], ok=False)[1].error == "EREVOKED", "by its line")
+    check(a.run("invite", "--withdraw", "0123456789abcdef", ok=False).error == "ENOT_FOUND", "no such name")
+    check(a.run("invite", "--withdraw", "nonsense", ok=False).error == "EINVAL", "no name")
+    check(invitations(a)[made["name"]]["state"] == "used up" and len(invitations(a)) == 3, "nothing else changed")
+    # it is not forgotten by those who were away
+    b.stop()
+    late = a.run("invite", "--uses", 2).json
+    a.run("invite", "--withdraw", late["name"])
+    a.stop()
+    c.stop()
+    b.up()
+    a.up()
+    wait_for("b knows", lambda: invitations(b).get(late["name"], {}).get("state") == "withdrawn")
+    check(join(net, late["invitation"], address(b), ok=False)[1].error == "EREVOKED", "after a restart")
+
+
+def test_who_is_revoked_does_not_come_back_by_its_invitation(net):
+    a = create(net)
+    line = a.run("invite", "--uses", 5).json
+    kept = a.run("invite", "--uses", 5).json
+    b, _ = join(net, line["invitation"])
+    c, _ = join(net, kept["invitation"])
+    net.wait_whole([a, b, c])
+    r = a.run("revoke", b.id, "--why", "left the club").json
+    check(r["invitation"] == line["name"] and r["invitation_state"] == "withdrawn", f"{r}")
+    wait_for("b has ended", lambda: not alive(b.pid), 10)
+    _, r = join(net, line["invitation"], ok=False)  # another device
+    check(r.error == "EREVOKED" and "withdrawn" in r.json["error"]["text"], r.out)
+    check(b.id in invitations(a)[line["name"]]["why"], "and it says why")
+    r = a.run("revoke", c.id, "--why", "laptop lost", "--invitation", "keep").json
+    check(r["invitation"] == kept["name"] and r["invitation_state"] == "kept", f"{r}")
+    d, _ = join(net, kept["invitation"])
+    r = a.run("members", as_json=False).out
+    check("laptop lost" in r and "left the club" in r and kept["name"] in r, f"for people: {r}")
+    net.wait_whole([a, d])
+
+
+def test_an_administrator_does_not_cut_itself_off(net):
+    a = create(net)
+    b, _ = join(net, invite(a, "--role", "admin"))
+    c, _ = join(net, invite(a))
+    net.wait_whole([a, b, c])
+    r = a.run("revoke", a.id, "--why", "oops", ok=False)
+    check(r.error == "EINVAL" and "--force" in r.json["error"]["text"], r.out)
+    passphrase = os.path.join(net.dir, "passphrase")
+    with open(passphrase, "w", encoding="utf-8") as f:
+        f.write("correct horse\n")
+    root = a.run("network", "export-root", "--passphrase-file", passphrase).json["root"]
+    b.run("network", "import-root", root, "--passphrase-file", passphrase)  # a certified b as a member
+    r = b.run("revoke", a.id, "--why", "with all it certified", "--certified", "revoke", ok=False)
+    check(r.error == "EPERM" and "cut this node itself off" in r.json["error"]["text"], r.out)
+    check(all(row["state"] == "certified" for row in b.run("members").json), "nothing was said to anybody")
+    # the last issuer does not leave by mistake
+    b.run("revoke", a.id, "--why", "without")
+    wait_for("a has ended", lambda: not alive(a.pid), 10)
+    net.wait_whole([b, c], timeout=30)
+    r = b.run("leave", ok=False)
+    check(r.error == "EPERM" and "only issuer" in r.json["error"]["text"], r.out)
+    check(b.status()["state"] == "member", "it is still there")
+    check(b.run("leave", "--force").json["state"] == "left", "unless it is said")
+    b.pid = None

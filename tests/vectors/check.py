@@ -58,11 +58,11 @@ SCHEMA = {
     "Signed": {1: ("body", "bytes"), 2: ("signature", "bytes")},
     "Certificate": {1: ("format", "uint32"), 2: ("kind", "uint32"), 3: ("network", "bytes"), 4: ("key", "bytes"), 5: ("id", "fixed64"),
                     6: ("role", "uint32"), 7: ("zone", "string"), 8: ("serial", "fixed64"), 9: ("not_before", "uint64"),
-                    10: ("not_after", "uint64"), 11: ("issuer", "bytes"), 12: ("draw", "bytes")},
+                    10: ("not_after", "uint64"), 11: ("issuer", "bytes"), 12: ("draw", "bytes"), 13: ("invitation", "bytes")},
     "Invitation": {1: ("format", "uint32"), 2: ("network", "bytes"), 3: ("key", "bytes"), 4: ("not_before", "uint64"),
                    5: ("not_after", "uint64"), 6: ("uses", "uint32"), 7: ("role", "uint32"), 8: ("zone", "string"), 9: ("issuer", "bytes")},
     "Revocation": {1: ("format", "uint32"), 2: ("network", "bytes"), 3: ("key", "bytes"), 4: ("id", "fixed64"), 5: ("at", "uint64"),
-                   6: ("issuer", "bytes"), 7: ("certified", "bool"), 8: ("why", "string")},
+                   6: ("issuer", "bytes"), 7: ("certified", "bool"), 8: ("why", "string"), 9: ("invitation", "bool")},
     "Contact": {1: ("id", "fixed64"), 2: ("incarnation", "fixed64"), 3: ("key", "bytes"), 4: ("addrs", "string"), 5: ("zone", "string")},
     "Hello": {1: ("wire_low", "uint32"), 2: ("wire_high", "uint32"), 3: ("features", "uint32"), 4: ("network", "bytes"),
               5: ("self", "Contact"), 6: ("class", "uint32"), 7: ("join", "bool"), 8: ("observed", "string")},
@@ -378,7 +378,7 @@ def decode_member(b):
     need(len(s["signature"]) == 64)
     m = signed_as(b"p2ps revocation 1", "Revocation", s)
     if m and text_ok(m["why"], 200):
-        return {"is": "revocation", "key": m["key"].hex(), "id": str(m["id"]), "at": str(m["at"]), "issuer": m["issuer"].hex(),
+        return {"is": "withdrawal of an invitation" if m["invitation"] else "revocation", "key": m["key"].hex(), "id": str(m["id"]), "at": str(m["at"]), "issuer": m["issuer"].hex(),
                 "certified": m["certified"], "why": m["why"]}
     m = signed_as(b"p2ps invitation 1", "Invitation", s)
     if m:
@@ -398,6 +398,8 @@ def decode_member(b):
            "issuer": m["issuer"].hex()}
     if m["draw"]:
         out["draw"] = m["draw"].hex()
+    if m["invitation"]:
+        out["invitation"] = m["invitation"].hex()
     return out
 
 

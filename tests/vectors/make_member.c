@@ -33,6 +33,8 @@ static json_t *describe_cert(const struct member_cert *c)
 	put_hex(o, "issuer", c->issuer, 32);
 	if (c->drawn)
 		put_hex(o, "draw", c->draw, 16);
+	if (c->invited)
+		put_hex(o, "invitation", c->invitation, 32);
 	return o;
 }
 
@@ -48,7 +50,7 @@ json_t *describe_member(struct slice s)
 		return describe_cert(&c);
 	}
 	if (!member_revocation_read(&r, &net, &crypto_real, s)) {
-		put_text(o, "is", "revocation");
+		put_text(o, "is", r.invitation ? "withdrawal of an invitation" : "revocation");
 		put_hex(o, "key", r.key, 32);
 		put_id(o, "id", r.id);
 		put_id(o, "at", r.at);
@@ -117,6 +119,15 @@ void make_members(json_t *v)
 	memcpy(r.key, c.key, 32);
 	memcpy(r.issuer, issuer + 32, 32);
 	add(v, "a revocation", out, member_revocation_sign(out, &net, &crypto_real, &r, issuer));
+	vectors_key(5, r.key, secret);
+	r.id = member_invitation_name(&crypto_real, r.key);
+	r.invitation = true;
+	r.certified = false;
+	add(v, "a withdrawal", out, member_revocation_sign(out, &net, &crypto_real, &r, issuer));
+	c = cert_of(2, 1);
+	c.invited = true;
+	memcpy(c.invitation, r.key, 32);
+	add(v, "a member's certificate that names its invitation", out, member_cert_sign(out, &net, &crypto_real, &c, issuer));
 	vectors_key(5, inv.key, secret);
 	memcpy(inv.issuer, issuer + 32, 32);
 	add(v, "the statement of an invitation", out, member_invitation_sign(out, &net, &crypto_real, &inv, issuer));
