@@ -347,14 +347,44 @@ P2PS_API int p2ps_wait_room(p2ps_node *node, int timeout_ms);
  * may invite and revoke others, too. zone may be NULL. */
 P2PS_API int p2ps_invite(p2ps_node *node, unsigned expires_s, unsigned uses, int admin, const char *zone, p2ps_op **op);
 
+/* A list with a record for each invitation of the network, as `p2ps invitations` shows them. */
+P2PS_API int p2ps_invitations(p2ps_node *node, p2ps_op **op);
+
+/* Withdraws an invitation, by its name (16 hexadecimal digits) or the line itself: nobody comes in by it any more, who did
+ * stays. why: at most 200 bytes for everybody to read; NULL: none. P2PS_ENOT_FOUND: no such name is listed. */
+P2PS_API int p2ps_withdraw(p2ps_node *node, const char *invitation, const char *why, p2ps_op **op);
+
 /* A list with a record for each member that is there, with what its certificate says, then one for each revocation: as
  * `p2ps members` shows them. */
 P2PS_API int p2ps_members(p2ps_node *node, p2ps_op **op);
 
-/* Revokes a membership; every member cuts its links to it. why: 1 to 200 bytes, for everybody to read. An issuer is revoked
+/* Revokes a membership; every member cuts its links to it, and the invitation that it came by is withdrawn. P2PS_EPERM also
+ * when that would cut this node itself off. why: 1 to 200 bytes, for everybody to read. An issuer is revoked
  * by the root key, or when a second issuer of another line says so, too (a line: an issuer that the root key certified, and
  * those below it; P2PS_EPERM when there are no two lines); `certified`: with those that it certified. P2PS_ENO_NODE. */
 P2PS_API int p2ps_revoke(p2ps_node *node, uint64_t id, const char *why, int certified, p2ps_op **op);
+
+/* ---------------------------------------------------------------------------------------------------------------
+ * Records: small signed values kept in the network, at the node responsible for their name and at its neighbours. Each ends as
+ * an operation; op must not be NULL.
+ *
+ * options: NULL, or a record (p2ps_value) with members named as the options of `p2ps record`: type ("value", the default:
+ * its first writer's until it has expired; "shared": anybody's; "set": an entry of each node; "uses": entries up to limit,
+ * never taken back), key (default: that of the name), entry (of set and uses), and to put and delete expires (seconds), expect
+ * (only if this version is there; 0: nothing), to put limit and version. P2PS_EINVAL for others.
+ * ------------------------------------------------------------------------------------------------------------- */
+
+/* value: at most 4096 bytes. name: 1 to 128 bytes. P2PS_ECONFLICT another version is there; P2PS_EPERM it is another node's;
+ * P2PS_EFULL no use is left, or a limit is reached; P2PS_EUNKNOWN_OUTCOME it may be there or not. */
+P2PS_API int p2ps_record_put(p2ps_node *node, const char *name, const void *value, size_t len, const p2ps_value *options, p2ps_op **op);
+
+/* p2ps_op_value has a list "records" of records with value (a string, or value_base64 a blob), version, origin, expires_ms, and
+ * entry. P2PS_ENOT_FOUND. */
+P2PS_API int p2ps_record_get(p2ps_node *node, const char *name, const p2ps_value *options, p2ps_op **op);
+P2PS_API int p2ps_record_delete(p2ps_node *node, const char *name, const p2ps_value *options, p2ps_op **op);
+
+/* What this node keeps, for itself and for its neighbours: a list. */
+P2PS_API int p2ps_record_list(p2ps_node *node, p2ps_op **op);
 
 /* ---------------------------------------------------------------------------------------------------------------
  * Asking the network. Each ends as an operation; op must not be NULL.
@@ -460,12 +490,12 @@ P2PS_API void p2ps_message_free(p2ps_message **message);
  * Events: what happens to the node, its neighbours and its operations
  *
  *	connected, alone, newpred, newsucc, joined, left, down, suspected, restored, range, range_forced, revoked,
- *	invitation_overused, stopped
+ *	invitation_overused, invitation_withdrawn, stopped
  *		p2ps_event_value has the members that `p2ps events` shows. connected: this node is a member; alone: it is the
  *		only one; newpred, newsucc: another neighbour on that side (members id and old, null: nobody); joined, left, down:
  *		a neighbour came, went, died; suspected, restored: its link is gone, or there again; range, range_forced: what this
  *		node is responsible for (from, to], in peace or taken over from a crashed neighbour; revoked: a membership
- *		(members id, why); invitation_overused: more came in with it than it allowed, in parts of the network that did
+ *		(members id, why); invitation_withdrawn (invitation, why); invitation_overused: more came in with it than it allowed, in parts of the network that did
  *		not know of each other; stopped: this node, members error and text
  *	done    an operation ended: p2ps_event_op is its number, p2ps_event_error its result. Only for operations whose handle
  *		the caller asked for

@@ -160,6 +160,8 @@ void api_events_free(p2ps_node *n);
 p2ps_op *api_op_new(p2ps_node *n, enum api_op_kind kind); /* two references: the caller's and the node's */
 void api_op_end(p2ps_op *op, int err, const char *text, const struct value *result); /* node's thread; drops the node's */
 void api_op_unref(p2ps_op *op);
+/* An operation of the tables that is to be filled in and posted; its end ends *out. */
+int api_request_new(p2ps_node *n, const char *service, const char *verb, struct host_request **out_rq, p2ps_op **out);
 int api_code(const char *name); /* the code of an error's name; P2PS_EINTERNAL when there is none */
 
 /* ---- configuration ---- */

@@ -142,7 +142,7 @@ static void request_done(struct host_request *rq, int err, const char *text, con
 		api_op_end(rq->ctx, err, text, result);
 }
 
-static int request_new(p2ps_node *n, const char *verb, struct host_request **out_rq, p2ps_op **out)
+int api_request_new(p2ps_node *n, const char *service, const char *verb, struct host_request **out_rq, p2ps_op **out)
 {
 	if (!n || !out)
 		return api_fail(P2PS_EINVAL, "%s: is NULL", n ? "op" : "node");
@@ -156,7 +156,7 @@ static int request_new(p2ps_node *n, const char *verb, struct host_request **out
 			host_request_free(rq);
 		return api_fail(P2PS_ENOMEM, "out of memory");
 	}
-	rq->op = op_find("node", verb);
+	rq->op = op_find(service, verb);
 	rq->args = value_record(&rq->arena);
 	rq->ctx = op;
 	rq->done = request_done;
@@ -168,7 +168,7 @@ static int request_new(p2ps_node *n, const char *verb, struct host_request **out
 static int request(p2ps_node *n, const char *verb, const char *arg, uint64_t id, p2ps_op **out)
 {
 	struct host_request *rq;
-	int err = request_new(n, verb, &rq, out);
+	int err = api_request_new(n, "node", verb, &rq, out);
 	if (err)
 		return err;
 	if (arg)
@@ -185,7 +185,7 @@ int p2ps_invite(p2ps_node *n, unsigned expires_s, unsigned uses, int admin, cons
 	char text[16];
 	if (uses > 1000)
 		return api_fail(P2PS_EINVAL, "uses: 1000 at most");
-	int err = request_new(n, "invite", &rq, op);
+	int err = api_request_new(n, "node", "invite", &rq, op);
 	if (err)
 		return err;
 	snprintf(text, sizeof text, "%us", expires_s ? expires_s : 7 * 86400);
@@ -197,12 +197,28 @@ int p2ps_invite(p2ps_node *n, unsigned expires_s, unsigned uses, int admin, cons
 	return 0;
 }
 
+int p2ps_invitations(p2ps_node *node, p2ps_op **op) { return request(node, "invitations", NULL, 0, op); }
+
+int p2ps_withdraw(p2ps_node *n, const char *invitation, const char *why, p2ps_op **op)
+{
+	struct host_request *rq;
+	if (!invitation || !*invitation)
+		return api_fail(P2PS_EINVAL, "invitation: its name or its line");
+	int err = api_request_new(n, "node", "invite", &rq, op);
+	if (err)
+		return err;
+	value_add_text(&rq->arena, rq->args, "withdraw", invitation);
+	value_add_text(&rq->arena, rq->args, "why", why ? why : "");
+	host_request_post(n->h, rq);
+	return 0;
+}
+
 int p2ps_revoke(p2ps_node *n, uint64_t id, const char *why, int certified, p2ps_op **op)
 {
 	struct host_request *rq;
 	if (!why || !*why || strlen(why) > 200)
 		return api_fail(P2PS_EINVAL, "why: 1 to 200 bytes");
-	int err = request_new(n, "revoke", &rq, op);
+	int err = api_request_new(n, "node", "revoke", &rq, op);
 	if (err)
 		return err;
 	value_add_id(&rq->arena, rq->args, "id", id);

@@ -128,6 +128,72 @@ static void errors(void **state)
 	assert_int_equal(p2ps_close(NULL), 0);
 }
 
+/* ---- records ---- */
+static int record_end(int err, p2ps_op **op)
+{
+	assert_int_equal(err, 0);
+	return p2ps_op_wait(*op, LONG);
+}
+
+static const char *record_text(p2ps_op **op)
+{
+	static char text[64];
+	const p2ps_value *first = p2ps_value_at(p2ps_value_get(p2ps_op_value(*op), "records"), 0);
+	snprintf(text, sizeof text, "%s", p2ps_value_string(p2ps_value_get(first, "value")));
+	p2ps_op_free(op);
+	return text;
+}
+
+static void records(void **state)
+{
+	p2ps_node *a = create_with(NULL), *b = join_with(a, NULL);
+	p2ps_op *op;
+	assert_int_equal(record_end(p2ps_record_put(a, "greeting", "hello", 5, NULL, &op), &op), 0);
+	p2ps_op_free(&op);
+	assert_int_equal(record_end(p2ps_record_get(b, "greeting", NULL, &op), &op), 0);
+	assert_string_equal(record_text(&op), "hello");
+	assert_int_equal(record_end(p2ps_record_put(b, "greeting", "mine", 4, NULL, &op), &op), P2PS_EPERM); /* a's name */
+	p2ps_op_free(&op);
+	assert_int_equal(record_end(p2ps_record_get(b, "none", NULL, &op), &op), P2PS_ENOT_FOUND);
+	p2ps_op_free(&op);
+	/* options are those of the command */
+	p2ps_value *how = p2ps_value_new(P2PS_RECORD);
+	p2ps_value_add_string(how, "type", "uses");
+	p2ps_value_add_string(how, "entry", "first");
+	p2ps_value_add_int(how, "limit", 1);
+	p2ps_value_add_int(how, "expires", 3600);
+	assert_int_equal(record_end(p2ps_record_put(a, "seat", "x", 1, how, &op), &op), 0);
+	p2ps_op_free(&op);
+	p2ps_value_free(&how);
+	how = p2ps_value_new(P2PS_RECORD);
+	p2ps_value_add_string(how, "type", "uses");
+	p2ps_value_add_string(how, "entry", "second");
+	p2ps_value_add_int(how, "limit", 1);
+	assert_int_equal(record_end(p2ps_record_put(b, "seat", NULL, 0, how, &op), &op), P2PS_EFULL);
+	p2ps_op_free(&op);
+	p2ps_value_add_int(how, "expires", 0);
+	assert_int_equal(p2ps_record_put(b, "seat", NULL, 0, how, &op), P2PS_EINVAL);
+	assert_non_null(strstr(p2ps_last_error(), "expires is a number from 1"));
+	assert_null(op);
+	p2ps_value_free(&how);
+	how = p2ps_value_new(P2PS_RECORD);
+	p2ps_value_add_int(how, "limit", 1);
+	assert_int_equal(p2ps_record_get(b, "seat", how, &op), P2PS_EINVAL);
+	assert_non_null(strstr(p2ps_last_error(), "no limit"));
+	p2ps_value_free(&how);
+	assert_int_equal(p2ps_record_put(b, "", "x", 1, NULL, &op), P2PS_EINVAL);
+	assert_int_equal(p2ps_record_put(b, "big", "x", 4097, NULL, &op), P2PS_ETOO_LARGE);
+	assert_int_equal(record_end(p2ps_record_delete(a, "greeting", NULL, &op), &op), 0);
+	p2ps_op_free(&op);
+	assert_int_equal(record_end(p2ps_record_get(b, "greeting", NULL, &op), &op), P2PS_ENOT_FOUND);
+	p2ps_op_free(&op);
+	assert_int_equal(record_end(p2ps_record_list(b, &op), &op), 0);
+	assert_true(p2ps_value_count(p2ps_op_value(op)) >= 1);
+	p2ps_op_free(&op);
+	p2ps_close(&b);
+	p2ps_close(&a);
+}
+
 /* ---- private networks ---- */
 static void by_invitation(void **state)
 {
@@ -153,6 +219,20 @@ static void by_invitation(void **state)
 	assert_int_equal(p2ps_wait_joined(c, LONG), P2PS_ENOT_INVITED);
 	p2ps_close(&c);
 	assert_int_equal(p2ps_members(b, &op), 0);
+	assert_int_equal(p2ps_op_wait(op, LONG), 0);
+	assert_int_equal(p2ps_value_count(p2ps_op_value(op)), 2);
+	p2ps_op_free(&op);
+	assert_int_equal(p2ps_invite(a, 60, 9, 0, NULL, &op), 0);
+	assert_int_equal(p2ps_op_wait(op, LONG), 0);
+	snprintf(line, sizeof line, "%s", p2ps_value_string(p2ps_value_get(p2ps_op_value(op), "name")));
+	p2ps_op_free(&op);
+	assert_int_equal(p2ps_withdraw(b, line, NULL, &op), 0);
+	assert_int_equal(p2ps_op_wait(op, LONG), P2PS_EPERM);
+	p2ps_op_free(&op);
+	assert_int_equal(p2ps_withdraw(a, line, "no more", &op), 0);
+	assert_int_equal(p2ps_op_wait(op, LONG), 0);
+	p2ps_op_free(&op);
+	assert_int_equal(p2ps_invitations(b, &op), 0);
 	assert_int_equal(p2ps_op_wait(op, LONG), 0);
 	assert_int_equal(p2ps_value_count(p2ps_op_value(op)), 2);
 	p2ps_op_free(&op);
@@ -727,7 +807,7 @@ int main(void)
 		cmocka_unit_test(options),
 		cmocka_unit_test(a_peer_above_its_rate_is_held_back),
 		cmocka_unit_test(errors),
-		cmocka_unit_test(by_invitation),
+		cmocka_unit_test(records), cmocka_unit_test(by_invitation),
 		cmocka_unit_test(three_nodes),
 		cmocka_unit_test(casts),
 		cmocka_unit_test(arguments),
