@@ -514,6 +514,15 @@ static void roll_asked(struct node *n, struct peer *p, const Wire__MemberMessage
 		send_hashes(n, p, true);
 }
 
+/* An issuer whose certificate as a member was made by one that is out now: it makes itself another, and says so before the
+ * others hear why it needs one. */
+static void certify_self(struct node *n)
+{
+	const char *why;
+	if (trust_is_issuer(n) && roll_judge(com_roll(n->com), com_membership(n->com), com_now_s(n->com), &why) == P2PS_EREVOKED)
+		trust_renew_due(n);
+}
+
 /* Revoked ourselves? Then this was it. */
 static void look_at_self(struct node *n)
 {
@@ -553,6 +562,7 @@ void trust_roll_grew(struct node *n, const struct slice *news, size_t count, con
 	struct peer *p;
 	if (!count)
 		return;
+	certify_self(n);
 	for (uint32_t i = 0; com_next_peer(n->com, &i, &p);)
 		if (p != from && p->state == PEER_UP)
 			send_entries(n, p, news, count);

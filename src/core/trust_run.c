@@ -336,6 +336,10 @@ static void run_revoked(struct node *n, struct run_revoke *waiting)
 	memcpy(m.issuer, secret + 32, 32);
 	struct slice entry = {NULL, out, (uint32_t)member_revocation_sign(out, &n->net, n->crypto, &m, secret)};
 	bool self = entry.len && !w->force && run_cuts_off(n, entry);
+	if (self && trust_is_issuer(n)) { /* perhaps only the certificate as a member is that issuer's, and it can have another one */
+		trust_renew_due(n);
+		self = run_cuts_off(n, entry);
+	}
 	int err = self ? P2PS_EPERM : entry.len ? roll_add(r, entry, m.at) : P2PS_EINTERNAL;
 	if (err && err != P2PS_EEXISTS) {
 		node_reply(n, rq, err, self ? "this would cut this node itself off, or end its being an issuer: --force does it all the same"

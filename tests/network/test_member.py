@@ -211,6 +211,7 @@ def test_revoking_an_issuer(net):
     r = d.run("revoke", c.id, "--why", "by the root", "--certified", "revoke").json
     check(r["state"] == "revoked" and r["certified"] == "revoked", f"{r}")
     wait_for("c and e have ended", lambda: not alive(c.pid) and not alive(e.pid), 15)
+    check(d.status()["state"] == "member", "whom the root key made an issuer does not cut itself off with who let it in")
 
 
 def test_root_key_on_disk(net):
@@ -399,25 +400,38 @@ def test_who_is_revoked_does_not_come_back_by_its_invitation(net):
 
 def test_an_administrator_does_not_cut_itself_off(net):
     a = create(net)
-    b, _ = join(net, invite(a, "--role", "admin"))
-    c, _ = join(net, invite(a))
-    net.wait_whole([a, b, c])
     r = a.run("revoke", a.id, "--why", "oops", ok=False)
     check(r.error == "EINVAL" and "--force" in r.json["error"]["text"], r.out)
     passphrase = os.path.join(net.dir, "passphrase")
     with open(passphrase, "w", encoding="utf-8") as f:
         f.write("correct horse\n")
     root = a.run("network", "export-root", "--passphrase-file", passphrase).json["root"]
-    b.run("network", "import-root", root, "--passphrase-file", passphrase)  # a certified b as a member
-    r = b.run("revoke", a.id, "--why", "with all it certified", "--certified", "revoke", ok=False)
+    a.stop()
+    [os.unlink(os.path.join(a.dir, f)) for f in os.listdir(a.dir) if f.startswith("root-")]
+    a.up()
+    b, _ = join(net, invite(a, "--role", "admin"))
+    c, _ = join(net, invite(a))
+    net.wait_whole([a, b, c])
+    c.run("network", "import-root", root, "--passphrase-file", passphrase)  # a line of its own; a certified it as a member
+    c.stop()
+    c.up()
+    net.wait_whole([a, b, c], timeout=30)
+    wait_for("c is an issuer", lambda: members(b).get(c.id, {}).get("issuer") and members(b).get(b.id, {}).get("issuer"))
+    how = ("--why", "with all it certified", "--certified", "revoke")
+    r = c.run("revoke", a.id, *how).json
+    check(r["state"].startswith("revocation needs"), f"{r}")
+    wait_for("b has heard it", lambda: [row for row in b.run("members").json if row["state"].startswith("revocation needs")])
+    r = b.run("revoke", a.id, *how, ok=False)  # the second voice, and b itself is an issuer by a
     check(r.error == "EPERM" and "cut this node itself off" in r.json["error"]["text"], r.out)
-    check(all(row["state"] == "certified" for row in b.run("members").json), "nothing was said to anybody")
+    check(len([row for row in b.run("members").json if row["state"].startswith("revocation needs")]) == 1, "nothing was said to anybody")
+    b.run("revoke", a.id, *how, "--force")
+    wait_for("a and b have ended", lambda: not alive(a.pid) and not alive(b.pid), 10)
+    check(c.status()["state"] == "member", "c has a certificate of its own making")
     # the last issuer does not leave by mistake
-    b.run("revoke", a.id, "--why", "without")
-    wait_for("a has ended", lambda: not alive(a.pid), 10)
-    net.wait_whole([b, c], timeout=30)
-    r = b.run("leave", ok=False)
+    d, _ = join(net, invite(c))
+    net.wait_whole([c, d], timeout=30)
+    r = c.run("leave", ok=False)
     check(r.error == "EPERM" and "only issuer" in r.json["error"]["text"], r.out)
-    check(b.status()["state"] == "member", "it is still there")
-    check(b.run("leave", "--force").json["state"] == "left", "unless it is said")
-    b.pid = None
+    check(c.status()["state"] == "member", "it is still there")
+    check(c.run("leave", "--force").json["state"] == "left", "unless it is said")
+    c.pid = None
