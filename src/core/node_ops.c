@@ -4,6 +4,7 @@
 
 #include "core/node_run.h"
 #include "core/ops.h"
+#include "core/spread.h"
 #include "core/table.h"
 
 #define END {NULL}
@@ -160,6 +161,11 @@ static const struct op_arg trace_args[] = {
 	{"key", ARG_ID, .required = true, .positional = true, .meta = "KEY", .help = "the key, or a node's id"},
 	END,
 };
+static const struct op_arg ring_args[] = {
+	{"what-if", ARG_INT, .meta = "+K|-K", .fallback = "0", .min = -SPREAD_CHANGE_MAX, .max = SPREAD_CHANGE_MAX,
+	 .help = "which share of the keys would move if K members more joined at random points (+1), or K left (-1)"},
+	END,
+};
 static const struct op_arg ping_args[] = {
 	{"id", ARG_ID, .required = true, .positional = true, .meta = "ID", .min = 1, .help = "the node"},
 	END,
@@ -242,9 +248,9 @@ const struct op node_ops[] = {
 	 "ENOT_RUNNING", "read", "0.1",
 	 "Show this node: its state, its range and its neighbours.",
 	 "p2ps status", node_run_status},
-	{"node", "ring", OP_REPEATABLE, no_args,
-	 "a list of id, range{from, to}, access_point, zone",
-	 "ENOT_RUNNING,ENOT_MEMBER,ETIMEOUT", "read", "0.1",
+	{"node", "ring", OP_REPEATABLE, ring_args,
+	 "a list of id, range{from, to}, access_point, zone; with --what-if: nodes, nodes_after, moved_ppm and moved_most_ppm (keys that would change their owner, in the mean and at most), range_least_ppm, range_mean_ppm, range_most_ppm, range_deviation_ppm (shares of the ring as they are now)",
+	 "ENOT_RUNNING,ENOT_MEMBER,ETIMEOUT,EINVAL", "read", "0.1",
 	 "Show every node of the ring in order, starting here.",
 	 "p2ps ring", node_run_ring},
 	{"node", "peers", OP_REPEATABLE, peers_args,

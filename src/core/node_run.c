@@ -9,6 +9,7 @@
 #include "com/contact.h"
 #include "core/life.h"
 #include "core/route.h"
+#include "core/spread.h"
 #include "core/trust.h"
 #include "p2ps.h"
 
@@ -397,6 +398,7 @@ struct run_walk {
 	struct run_member *v;
 	uint32_t len, cap;
 	uint64_t first;
+	int change; /* members that may join or leave; 0: none, the ring is listed */
 };
 
 static bool run_walk_add(struct node *n, struct run_walk *w, const struct contact *c, uint64_t from)
@@ -425,9 +427,38 @@ static void run_walk_drop(struct node *n, void *user)
 	pool_free(n->pool, w, sizeof *w);
 }
 
+static void run_walk_what_if(struct node *n, struct run_walk *w)
+{
+	struct arena *a = n->out->arena;
+	uint64_t *ranges = arena_alloc(a, w->len * sizeof *ranges);
+	struct value *v = ranges ? value_record(a) : NULL;
+	int err = v ? 0 : P2PS_ENOMEM;
+	if (-w->change >= (int)w->len)
+		err = P2PS_EINVAL;
+	for (uint32_t i = 0; !err && i < w->len; i++)
+		ranges[i] = ids_cw(w->v[i].from, w->v[i].id, n->mask);
+	if (!err) {
+		struct spread s = spread_what_if(ranges, w->len, (unsigned)__builtin_popcountll(n->mask), w->change);
+		value_add_int(a, v, "nodes", w->len);
+		value_add_int(a, v, "nodes_after", (int64_t)w->len + w->change);
+		value_add_int(a, v, "moved_ppm", s.moved_ppm);
+		value_add_int(a, v, "moved_most_ppm", s.moved_most_ppm);
+		value_add_int(a, v, "range_least_ppm", s.least_ppm);
+		value_add_int(a, v, "range_mean_ppm", s.mean_ppm);
+		value_add_int(a, v, "range_most_ppm", s.most_ppm);
+		value_add_int(a, v, "range_deviation_ppm", s.deviation_ppm);
+	}
+	node_reply(n, w->rq, err, err == P2PS_EINVAL ? "not that many can leave: somebody must stay" : NULL, err ? NULL : v);
+	run_walk_drop(n, w);
+}
+
 static void run_walk_end(struct node *n, struct run_walk *w, int err, const char *text)
 {
 	struct arena *a = n->out->arena;
+	if (!err && w->change) {
+		run_walk_what_if(n, w);
+		return;
+	}
 	struct value *list = err ? NULL : value_list(a);
 	for (uint32_t i = 0; i < w->len; i++) {
 		struct value *v = value_add_record(a, list, NULL);
@@ -465,12 +496,11 @@ void node_run_ring(struct node *n, struct node_request *rq, const struct value *
 {
 	struct run_walk *w = node_is_member(n) ? pool_alloc(n->pool, sizeof *w) : NULL;
 	uint64_t from, to;
-	(void)args;
 	if (!w) {
 		node_reply(n, rq, node_is_member(n) ? P2PS_ENOMEM : P2PS_ENOT_MEMBER, NULL, NULL);
 		return;
 	}
-	*w = (struct run_walk){.rq = rq, .first = node_id(n)};
+	*w = (struct run_walk){.rq = rq, .first = node_id(n), .change = (int)value_int(args, "what_if", 0)};
 	rq->user = w;
 	rq->drop = run_walk_drop;
 	ring_range(n->ring, &from, &to);

@@ -304,10 +304,24 @@ static void print_marks(const struct plot *p, FILE *f, const struct axis *x)
 	}
 }
 
+/* When the colours begin again the dots are hollow. */
+static void print_dot(FILE *f, const struct line *l, double x, double y)
+{
+	unsigned count = sizeof colours / sizeof *colours;
+	const char *colour = colours[l->colour % count];
+	fprintf(f, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"%s\" stroke=\"%s\" stroke-width=\"1.4\" fill=\"%s\"/>\n", x, y,
+		l->colour < count ? "1.8" : "2.8", colour, l->colour < count ? colour : "#ffffff");
+}
+
+static bool has_dots(const struct line *l)
+{
+	return l->len <= 60 && !l->dashed;
+}
+
 static void print_line(const struct line *l, FILE *f, const struct axis *x, const struct axis *y)
 {
 	const char *colour = colours[l->colour % (sizeof colours / sizeof *colours)];
-	bool pen = false, dots = l->len <= 60 && !l->dashed;
+	bool pen = false, dots = has_dots(l);
 	fprintf(f, "<path fill=\"none\" stroke=\"%s\" stroke-width=\"1.8\" stroke-linejoin=\"round\"%s d=\"", colour,
 		l->dashed ? " stroke-dasharray=\"6 4\"" : "");
 	for (size_t i = 0; i < l->len; i++) {
@@ -325,7 +339,7 @@ static void print_line(const struct line *l, FILE *f, const struct axis *x, cons
 		if (q->low < q->high && on_axis(y, q->low) && on_axis(y, q->high))
 			fprintf(f, "<path stroke=\"%s\" d=\"M%.1f %.1fV%.1f\"/>\n", colour, at_x(x, q->x), at_y(y, q->low), at_y(y, q->high));
 		if (dots)
-			fprintf(f, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"2.4\" fill=\"%s\"/>\n", at_x(x, q->x), at_y(y, q->y), colour);
+			print_dot(f, l, at_x(x, q->x), at_y(y, q->y));
 	}
 }
 
@@ -360,6 +374,8 @@ static void print_legend(const struct plot *p, FILE *f, const struct axis *y)
 			colours[l->colour % (sizeof colours / sizeof *colours)], l->dashed ? " stroke-dasharray=\"6 4\"" : "", left + 28, at + 4);
 		print_text(f, l->name);
 		fprintf(f, "</text>\n");
+		if (has_dots(l))
+			print_dot(f, l, left + 11, at);
 	}
 	free(order);
 }

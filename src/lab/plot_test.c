@@ -53,7 +53,7 @@ static void lines_and_marks(void **state)
 	char *text = written(p);
 	assert_non_null(strstr(text, "Hops &lt;of&gt; A &amp; B"));
 	assert_null(strstr(text, "<of>"));
-	assert_int_equal(count(text, "<circle"), 5); /* the dashed line has none */
+	assert_int_equal(count(text, "<circle"), 6); /* and one in the legend; the dashed line has none */
 	assert_int_equal(count(text, ">measured<") + count(text, ">theory<") + count(text, ">kill 50 %<"), 3);
 	assert_non_null(strstr(text, ">100k<"));
 	assert_null(strstr(text, "nan"));
@@ -74,7 +74,7 @@ static void poor_data(void **state)
 	plot_point(p, a, 10, -1);
 	plot_point(p, a, 7, 7);
 	char *text = written(p);
-	assert_int_equal(count(text, "<circle"), 1);
+	assert_int_equal(count(text, "<circle"), 2);
 	assert_null(strstr(text, "nan"));
 	free(text);
 	p = plot_new("gap", "x", "y");

@@ -53,6 +53,30 @@ def test_advertised_name_is_dialled(net):
     check(points[a.id] == f"localhost:{port}", f"access points: {points}")
 
 
+def test_what_one_member_more_would_move(net):
+    """Ids are chosen, so that every figure can be counted: ranges of 128, 64 and 64 of 256 points."""
+    a, b, c, d = net.node(), net.node(), net.node(), net.node()
+    a.create("--bits", 8, "--id", 64)
+    plan = a.run("ring", "--what-if", "+1").json
+    check(plan == {"nodes": 1, "nodes_after": 2, "moved_ppm": 500000, "moved_most_ppm": 1000000, "range_least_ppm": 1000000,
+                   "range_mean_ppm": 1000000, "range_most_ppm": 1000000, "range_deviation_ppm": 0}, f"alone: {plan}")
+    b.join(a, "--id", 128)
+    c.join(a, "--id", 192)
+    net.wait_whole([a, b, c])
+    plan = b.run("ring", "--what-if", "+1").json
+    check(plan["moved_ppm"] == 187500 and plan["moved_most_ppm"] == 500000, f"one more: {plan}")  # (1/4 + 1/16 + 1/16) / 2
+    check((plan["range_least_ppm"], plan["range_mean_ppm"], plan["range_most_ppm"]) == (250000, 333333, 500000), f"ranges: {plan}")
+    check(c.run("ring", "--what-if", "-1").json["moved_ppm"] == 333333, "one fewer")
+    r = c.run("ring", "--what-if", "-3", ok=False)
+    check(r.code == 2 and "somebody must stay" in r.out, f"all gone: {r.code} {r.out}")
+    before = {row["id"]: row["range"] for row in a.ring().json}
+    d.join(a, "--id", 20)  # it does move what it takes, and nothing else
+    net.wait_whole([a, b, c, d])
+    after = {row["id"]: row["range"] for row in a.ring().json}
+    check(before[b.id] == after[b.id] and before[c.id] == after[c.id], f"{before} {after}")
+    check(after[d.id] == {"from": "192", "to": "20"} and after[a.id] == {"from": "20", "to": "64"}, f"{after}")
+
+
 def data_frames(nodes):
     total = 0
     for n in nodes:
