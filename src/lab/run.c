@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/ids.h"
+#include "base/mutant.h"
 #include "com/frame.h"
 #include "core/route.h"
 #include "core/service.h"
@@ -730,6 +731,7 @@ void scenario_run(const struct scenario *s, struct scenario_result *res)
 	struct world_hooks hooks = {.ctx = r, .deliver = work_deliver, .reply = work_reply, .settled = work_settled, .emit = on_emit,
 		.stopped = on_stopped, .sent = on_sent, .stepped = on_stepped};
 	*res = (struct scenario_result){0};
+	uint64_t planted = MUTANT_COUNT;
 	wc.trace = s->trace;
 	wc.crypto = s->real_crypto ? &crypto_real : &crypto_cheap;
 	pool_init(&r->pool, 0);
@@ -746,6 +748,7 @@ void scenario_run(const struct scenario *s, struct scenario_result *res)
 		after_the_storm(r);
 	finish(r);
 	world_close(r->w);
+	res->planted = MUTANT_COUNT - planted;
 	const char *why = world_failed(r->w);
 	res->failed = why != NULL;
 	snprintf(res->why, sizeof res->why, "%s", why ? why : "");

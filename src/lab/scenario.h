@@ -75,6 +75,7 @@ struct scenario_result {
 	uint64_t record_acks, record_reads, record_conflicts;
 	uint64_t fired[SCENARIO_FAULTS];
 	uint64_t bytes_mean, bytes_max, idle_milli, idle_worst; /* memory per node; control frames per node and 1000 s when idle: on average, of the busiest */
+	uint64_t planted; /* how often a planted bug (base/mutant.h) was come upon */
 	bool dead; /* no member was left: liveness was not judged */
 };
 

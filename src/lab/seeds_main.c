@@ -19,6 +19,7 @@
 
 #define JOBS_MAX 64u
 #define KINDS_MIXED SCENARIO_KINDS
+#define KINDS_ALL (SCENARIO_KINDS + 1)
 
 struct one { /* a run to be made */
 	enum scenario_kind kind;
@@ -28,7 +29,7 @@ struct one { /* a run to be made */
 struct options {
 	uint64_t from, to;
 	unsigned nodes, seconds, jobs, kind, budget_s, seed_s;
-	bool trace, hash, verbose;
+	bool trace, hash, verbose, first; /* first: ends with the first that fails */
 	const char *file, *except, *table;
 	struct one *list; /* of --file, or what --except leaves */
 	uint64_t listed;
@@ -42,19 +43,20 @@ struct shared {
 	_Atomic uint64_t now[JOBS_MAX]; /* place + 1 of the run that each worker is at; 0: none */
 };
 struct totals {
-	uint64_t passed, failed, dead, forced, fired[SCENARIO_FAULTS], outcomes[4], simulated_us, frames, steps, casts, requests, delivered, lookups,
+	uint64_t passed, failed, dead, forced, planted, fired[SCENARIO_FAULTS], outcomes[4], simulated_us, frames, steps, casts, requests, delivered, lookups,
 		reliable, complete, record_acks, record_reads, record_conflicts,
 		reliable_us, covered, hops_max, heal_max_us, bytes_max, bytes_mean, idle_max_milli, idle_worst;
 };
 
 static const char usage[] =
-	"usage: lab-seeds [--seeds A..B] [--scenario joins|churn|faults|big|idle|casts|records|private|mixed] [--nodes N] [--seconds S]\n"
-	"                 [--jobs J] [--budget-s T] [--trace] [--hash] [--verbose] [--file SEEDS] [--table T]\n"
+	"usage: lab-seeds [--seeds A..B] [--scenario joins|churn|faults|big|idle|casts|records|private|mixed|all] [--nodes N] [--seconds S]\n"
+	"                 [--jobs J] [--budget-s T] [--trace] [--hash] [--verbose] [--file SEEDS] [--table T] [--until-failed]\n"
 	"Runs the seeds A to B of a scenario in the simulated world. --nodes and --seconds replace what the seed draws.\n"
 	"--jobs 0 runs in this process (for a debugger). --budget-s: no new seed is begun after T seconds.\n"
 	"--trace prints every event (one seed only), --hash prints each seed with its trace hash.\n"
 	"--file: runs the lines `scenario seed nodes seconds` of a file instead (# begins a comment; 0: drawn).\n"
-	"--except: leaves out the seeds of such a file. --table: the routing table instead of the one drawn.\n";
+	"--except: leaves out the seeds of such a file. --table: the routing table instead of the one drawn.\n"
+	"--until-failed: ends with the first seed that fails.\n";
 
 static uint64_t wall_ms(void)
 {
@@ -66,10 +68,13 @@ static uint64_t wall_ms(void)
 static struct one one_of(const struct options *o, uint64_t place)
 {
 	static const enum scenario_kind mixed[4] = {SCENARIO_JOINS, SCENARIO_CHURN, SCENARIO_SWARM, SCENARIO_SWARM};
+	static const enum scenario_kind all[8] = {SCENARIO_JOINS, SCENARIO_CHURN, SCENARIO_SWARM, SCENARIO_CASTS, SCENARIO_RECORDS, SCENARIO_PRIVATE,
+		SCENARIO_SWARM, SCENARIO_RECORDS};
 	if (o->list)
 		return o->list[place];
 	uint64_t seed = o->from + place;
-	return (struct one){o->kind == KINDS_MIXED ? mixed[seed % 4] : (enum scenario_kind)o->kind, seed, o->nodes, o->seconds};
+	enum scenario_kind kind = o->kind == KINDS_MIXED ? mixed[seed % 4] : o->kind == KINDS_ALL ? all[seed % 8] : (enum scenario_kind)o->kind;
+	return (struct one){kind, seed, o->nodes, o->seconds};
 }
 
 static uint64_t runs(const struct options *o) { return o->list ? o->listed : o->to - o->from + 1; }
@@ -127,6 +132,7 @@ static void add_up(struct totals *t, const struct scenario_result *r)
 	t->failed += r->failed;
 	t->dead += r->dead;
 	t->forced += r->forced;
+	t->planted += r->planted != 0;
 	t->simulated_us += r->simulated_us;
 	t->frames += r->frames;
 	t->steps += r->steps;
@@ -200,6 +206,8 @@ static void summary(const struct totals *t, uint64_t ms)
 	if (t->record_acks)
 		printf("records acknowledged %" PRIu64 ", reads that had to show them %" PRIu64 ", conflicts reported %" PRIu64 "\n", t->record_acks, t->record_reads,
 			t->record_conflicts);
+	if (t->planted)
+		printf("the planted bug was come upon in %" PRIu64 " runs\n", t->planted);
 	printf("faults that struck:");
 	for (unsigned i = 0; i < SCENARIO_FAULTS; i++)
 		if (t->fired[i])
@@ -252,6 +260,8 @@ static void run_workers(const struct options *o, struct totals *t, uint64_t stop
 				got += (size_t)n;
 			}
 			take(o, t, &r);
+			if (o->first && t->failed)
+				atomic_store(&sh->next, runs(o));
 			soon = (struct timeval){0, 0};
 			FD_SET(fd[0], &set);
 		}
@@ -293,6 +303,8 @@ static unsigned kind_of(const char *s)
 	for (unsigned k = 0; k < SCENARIO_KINDS; k++)
 		if (strcmp(s, scenario_names[k]) == 0)
 			return k;
+	if (strcmp(s, "all") == 0)
+		return KINDS_ALL;
 	if (strcmp(s, "mixed") != 0)
 		die("no such scenario:", s);
 	return KINDS_MIXED;
@@ -311,7 +323,7 @@ static void read_list(struct options *o)
 		if (n <= 0)
 			continue;
 		one.kind = (enum scenario_kind)kind_of(n >= 2 ? kind : line);
-		if (one.kind == KINDS_MIXED)
+		if (one.kind >= SCENARIO_KINDS)
 			die("a line needs its scenario:", line);
 		o->list = realloc(o->list, (o->listed + 1) * sizeof *o->list);
 		if (!o->list)
@@ -389,6 +401,8 @@ static struct options options_read(int argc, char **argv)
 			o.hash = true;
 		else if (strcmp(argv[i], "--verbose") == 0)
 			o.verbose = true;
+		else if (strcmp(argv[i], "--until-failed") == 0)
+			o.first = true;
 		else if (strcmp(argv[i], "--help") == 0) {
 			fputs(usage, stdout);
 			exit(0);
@@ -422,7 +436,7 @@ int main(int argc, char **argv)
 	uint64_t begun = wall_ms(), stop_ms = o.budget_s ? begun + (uint64_t)o.budget_s * 1000 : 0;
 	if (o.jobs)
 		run_workers(&o, &t, stop_ms);
-	for (uint64_t i = 0; !o.jobs && i < runs(&o) && !(stop_ms && wall_ms() > stop_ms); i++) {
+	for (uint64_t i = 0; !o.jobs && i < runs(&o) && !(stop_ms && wall_ms() > stop_ms) && !(o.first && t.failed); i++) {
 		r.one = one_of(&o, i);
 		run_one(&o, &r);
 		take(&o, &t, &r);

@@ -1,0 +1,43 @@
+/* Which of the planted bugs is on: P2PS_MUTANT=NAME in the environment. At the end the names of
+ * those that were come upon are written to the file P2PS_MUTANTS_MET: a test that comes upon none needs no second look with
+ * that one on. Only in builds that have them; see mutant.h. */
+#include "base/mutant.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum mutant mutant_on;
+uint64_t mutant_count;
+bool mutant_met[MUTANTS];
+
+static const char *const names[MUTANTS] = {
+#define MUTANT_NAME(name, room, what) [MUTANT_##name] = #name,
+	MUTANT_MAP(MUTANT_NAME)
+#undef MUTANT_NAME
+};
+
+static void pick(void) __attribute__((constructor));
+static void pick(void)
+{
+	const char *want = getenv("P2PS_MUTANT");
+	for (unsigned i = 1; want && i < MUTANTS; i++)
+		if (!strcmp(want, names[i]))
+			mutant_on = (enum mutant)i;
+	if (want && *want && !mutant_on) {
+		fprintf(stderr, "P2PS_MUTANT=%s: there is no such planted bug\n", want);
+		exit(2);
+	}
+}
+
+static void tell(void) __attribute__((destructor));
+static void tell(void)
+{
+	const char *path = getenv("P2PS_MUTANTS_MET");
+	FILE *f = path && *path ? fopen(path, "a") : NULL;
+	for (unsigned i = 1; f && i < MUTANTS; i++)
+		if (mutant_met[i])
+			fprintf(f, "%s\n", names[i]);
+	if (f)
+		fclose(f);
+}
