@@ -1,7 +1,7 @@
 # A thin front: everything is built by Meson and checked by the scripts it calls. `make help` lists the targets.
 BUILD ?= build
 PREFIX ?= /usr/local
-.PHONY: all help deps deps-ci build demo test lint seeds model bench fuzz sanitize soak coverage install docs clean
+.PHONY: all help deps deps-ci build demo test lint seeds mutants model bench fuzz sanitize soak coverage install docs clean
 
 all: build
 
@@ -36,6 +36,10 @@ lint:
 SEEDS ?= 1..20000
 seeds: build
 	@$(BUILD)/src/lab-seeds --seeds $(SEEDS) --jobs 2
+
+## make mutants    planted bugs: which of them do the unit tests let pass, and which does the simulated world find? MUTANTS="--only NAME"
+mutants: deps
+	@tools/mutants $(MUTANTS)
 
 ## make model      the Spin model of the ring (installs spin)
 model: deps-ci

@@ -11,15 +11,8 @@
 
 /* X(name, room, what is wrong) */
 #define MUTANT_MAP(X) \
-	X(ring_ack_from_before, "core", "an ack for what was logged with an earlier right neighbour counts") \
-	X(ring_ack_outlives_reader, "core", "what the old right neighbour acked counts with the new one") \
-	X(ring_grant_unsettled, "core", "a joiner is granted its range before f neighbours have logged it") \
 	X(ring_grant_on_open_lease, "core", "a range is given away under a lease from one that is still about to take over") \
-	X(ring_take_unsettled, "core", "a dead neighbour's range is taken before that is logged to the right") \
-	X(ring_lease_from_answer, "core", "a lease is counted from its answer, not from the request") \
-	X(ring_grant_forgotten, "core", "who grants a lease waits only half of it before it takes the range over") \
 	X(ring_lease_overhang, "core", "leases are granted far beyond the granter's own") \
-	X(ring_joiner_not_asked, "core", "a dead neighbour's open join is taken for failed without asking the joiner") \
 	X(ring_no_new_epoch_apart, "core", "a neighbour that may have been taken over by another gets a lease in the old epoch") \
 	X(ring_epoch_not_followed, "core", "a higher epoch of the right neighbour is not followed") \
 	X(ring_hurry_in_old_epoch, "core", "after more than f deaths ranges are taken in a hurry, but in the old epoch") \
@@ -30,59 +23,39 @@
 	X(ring_status_of_any_grant, "core", "a joiner says that a grant of an earlier membership let it in") \
 	X(ring_grant_after_status, "core", "a joiner that denied a grant takes it when it comes late") \
 	X(ring_lives_not_told_apart, "core", "a neighbour that was started again is taken for who it was before") \
-	X(ring_extension_not_dropped, "core", "a range is taken over though the own lease lapsed meanwhile") \
 	X(ring_dropped_not_remembered, "core", "that an extension was taken back is not kept in mind until it is known to the right") \
 	X(ring_lease_back_no_wait, "core", "who got its lease back takes over at once, not when those of others have run out") \
-	X(ring_lapse_forgotten, "core", "who got its lease back forgets what others may have granted to its left neighbour meanwhile") \
 	X(ring_list_version_kept, "core", "a changed successor list passes for the one that the neighbour has") \
-	X(ring_reclaimed_stays, "core", "who is told that its range was taken over does not join again") \
 	X(ring_reclaimed_believed, "core", "who holds a lease leaves the ring when anybody says that it was taken over") \
 	X(ring_leave_to_lapsed, "core", "a leaver's range is taken by one whose own lease has lapsed") \
 	X(ring_grant_not_logged, "core", "a join that is granted but not confirmed is not in the log") \
-	X(ring_log_one_short, "core", "records travel one neighbour less far than they should") \
 	X(ring_hint_of_old_life, "core", "a hint meant for an earlier life of this node is followed") \
-	X(ring_left_silent_for_ever, "core", "a silent left neighbour whose range is not known is waited for for ever") \
-	X(ring_no_via, "core", "a right neighbour that cannot be reached is not asked through the one behind it") \
 	X(ring_log_to_lapsed, "core", "logs are taken, and acked, without a lease of the own") \
 	X(ring_bound_without_life, "core", "a log may go on with another membership than the one that its bound means") \
 	X(look_answer_without_lease, "core", "the owner of a range answers for it without a lease") \
 	X(look_own_without_lease, "core", "a node answers its own look-ups for its range without a lease") \
-	X(look_fresh_from_cache, "core", "who asks for a fresh answer gets a remembered one") \
 	X(look_late_answer_taken, "core", "an answer is taken for any key") \
 	X(look_final_forgotten, "core", "a frame by key forgets on the way that it goes backwards") \
-	X(look_forward_final_forgotten, "core", "a look-up forgets on the way that it goes backwards") \
 	X(look_same_peer_again, "core", "a look-up that failed goes through the same peer again") \
 	X(flow_key_not_served, "core", "messages for a key are taken by who owns it without a lease") \
 	X(flow_own_key_not_served, "core", "a node takes its own messages for a key that it does not serve") \
-	X(flow_sent_to_new_life, "core", "what a dead process may have got is sent again to the one started in its place") \
 	X(flow_unknown_is_refused, "core", "what may have arrived is reported as not delivered when the node is given up") \
-	X(flow_numbers_again, "core", "numbers of messages that were given up are used again for others") \
 	X(flow_gap_is_certain, "core", "after a gap messages count as certainly not taken") \
-	X(flow_links_overtake, "core", "frames on the bulk link overtake those on the control link") \
 	X(flow_keys_twice, "core", "messages to a key that may have arrived are given to the next owner, too") \
 	X(flow_part_goes_on, "core", "half a large message of an earlier attempt is kept for the next") \
 	X(flow_restart_remembered, "core", "a sender that was started again is expected to go on with the numbers of its earlier life") \
 	X(flow_overlap_twice, "core", "of a batch that overlaps what is there everything is delivered") \
 	X(flow_stale_ack, "core", "a refusal of an earlier round counts for this one") \
 	X(flow_old_round_taken, "core", "frames of a round that was refused are taken all the same") \
-	X(flow_full_is_ok, "core", "a message that found no room is acked") \
 	X(flow_order_of_keys, "core", "messages to a key that came back stand behind those that were never sent") \
-	X(cast_gap_not_checked, "core", "members between two that were reached are not looked for") \
-	X(cast_nobody_behind, "core", "members to the left that the giver does not know of get nothing") \
-	X(cast_dead_part_lost, "core", "the part of a dead node is given to nobody") \
 	X(cast_unproven_complete, "core", "a round with holes counts as one that reached everybody") \
-	X(cast_seen_by_later_life, "core", "an origin that was started again counts as heard already") \
-	X(cast_refused_stays_seen, "core", "a cast that found no room counts as delivered when it comes again") \
 	X(cast_twin_not_waited_for, "core", "a second copy is answered while the first still waits for room") \
 	X(cast_keys_sent_again, "core", "a list of keys is sent a second time after a broken link") \
 	X(cast_maybe_is_refused, "core", "who may have got a list before it was mended is reported as not reached") \
 	X(cast_answer_to_new_life, "core", "an answer goes to the process that was started in the place of the one that asked") \
-	X(cast_seen_window_cut, "core", "what was heard of an origin that casts more and more is forgotten when its memory grows") \
-	X(cast_old_life_heard, "core", "casts of an earlier life of a node are taken after those of a later one") \
 	X(cast_list_nobody_early, "core", "a node without a lease says of ids in its range that there is no such member") \
 	X(cast_key_not_served, "core", "a list's message for a key is taken without a lease for it") \
 	X(cast_fragment_missing, "core", "a large cast is delivered when its last piece is there, whatever else is missing") \
-	X(cast_refused_hidden, "core", "a refusal by one member is forgotten by a reliable cast") \
 	X(rec_ack_before_copies, "core", "a put is acknowledged when one neighbour of several has it") \
 	X(rec_ack_before_disk, "core", "a put is acknowledged before the owner has it on its disk") \
 	X(rec_copy_before_disk, "core", "a copy is confirmed before it is on the disk") \
@@ -123,7 +96,6 @@
 	X(com_pending_lost, "com", "what waited for a link is dropped when the peer closed it in peace") \
 	X(com_idle_though_held, "com", "links that somebody needs are closed for being idle") \
 	X(com_no_probe, "com", "a second link of the same node replaces the first without a probe") \
-	X(trust_id_drawn_again, "core", "the id drawn for a use of an invitation is not the one that was written down") \
 	X(trust_news_not_passed_on, "core", "what is new in the roll is not passed on to neighbours") \
 	X(trust_revoked_by_any, "com", "entries of a revoked issuer count") \
 	X(trust_nonce_of_another, "core", "a nonce drawn for one applicant proves another one")
@@ -148,7 +120,7 @@ static inline bool mutant_here(enum mutant m)
 #define MUTANT(name) mutant_here(MUTANT_##name)
 #define MUTANT_COUNT mutant_count
 #else
-#define MUTANT(name) (MUTANT_##name && false)
+#define MUTANT(name) (MUTANT_##name == MUTANTS)
 #define MUTANT_COUNT UINT64_C(0)
 #endif
 #endif

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "com/com_internal.h"
+#include "base/mutant.h"
 #include "com/contact.h"
 #include "com/network.h"
 #include "p2ps.h"
@@ -619,7 +620,7 @@ void mate_up(struct com *c, struct mate *m)
 	struct link *l = m->up[LINK_CONTROL];
 	if (!l)
 		return;
-	if (m->told_up && m->told_incarnation != m->p.c.incarnation) { /* it closed the last link in peace, and was started again */
+	if (m->told_up && m->told_incarnation != m->p.c.incarnation && !MUTANT(com_restart_unnoticed)) { /* it closed the last link in peace, and was started again */
 		m->told_up = false;
 		c->cfg.hooks.peer_down(c->cfg.hooks.ctx, &m->p, P2PS_ECLOSED);
 	}
@@ -655,6 +656,8 @@ void mate_closed(struct com *c, struct mate *m)
 		mate_down(c, m, 0);
 		return;
 	}
+	if (MUTANT(com_pending_lost))
+		pending_free(c, m);
 	m->p.state = m->told_up ? PEER_UP : PEER_CONNECTING; /* core, which knows it as up, notices nothing */
 	m->want = true;
 	mate_dial(c, m);

@@ -21,6 +21,7 @@
 #include <string.h>
 
 #include "com/com_internal.h"
+#include "base/mutant.h"
 #include "p2ps.h"
 
 #define BULK_WAIT 65536u /* bytes on the control link above which bulk waits for a bulk link that is being dialled */
@@ -536,7 +537,7 @@ static void idle_timer(struct com *c, struct link *l)
 {
 	struct mate *m = l->mate;
 	uint64_t at = l->used_us > m->released_us ? l->used_us : m->released_us;
-	if (l->class == LINK_CONTROL && mate_held(m))
+	if (l->class == LINK_CONTROL && mate_held(m) && !MUTANT(com_idle_though_held))
 		return;
 	if (c->now_us - at < COM_IDLE_US) {
 		link_deadline(c, l, at + COM_IDLE_US);

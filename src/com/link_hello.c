@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "com/com_internal.h"
+#include "base/mutant.h"
 #include "com/contact.h"
 #include "com/network.h"
 #include "p2ps.h"
@@ -444,9 +445,11 @@ void link_admit(struct com *c, struct link *l)
 		link_refuse(c, l, P2PS_EEXISTS, "a newer start of this node is connected", NULL);
 		return;
 	}
-	if (old && l->guest->who.incarnation == m->p.c.incarnation) {
-		park(c, l, old);
-		return;
+	if (old && (l->guest->who.incarnation == m->p.c.incarnation || MUTANT(com_old_life_stays))) {
+		if (!MUTANT(com_no_probe)) {
+			park(c, l, old);
+			return;
+		}
 	}
 	if (old) {
 		c->counters.superseded++;

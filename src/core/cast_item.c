@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/cast_internal.h"
+#include "base/mutant.h"
 #include "p2ps.h"
 
 /* ---- items ---- */
@@ -144,7 +145,7 @@ void cast_item_maybe(struct node *n, struct cast_item *it, const struct cast_par
 /* Whoever does not exist or was not reached now may have got it before. */
 static int item_code(const struct node *n, const struct cast_item *it, uint64_t id, int code)
 {
-	if (!it->maybe || code == 0)
+	if (!it->maybe || code == 0 || MUTANT(cast_maybe_is_refused))
 		return code;
 	uint64_t self = cast_self(n), d = ids_cw(self, id, n->mask);
 	uint32_t lo = 0, hi = it->target_count;
@@ -217,7 +218,7 @@ static void item_finish(struct node *n, struct cast_item *it)
 	} else {
 		struct peer *p = com_find(n->com, it->parent);
 		bool there = p && (p->state == PEER_UP || (it->holds && p->state == PEER_CONNECTING));
-		if (there && p->c.incarnation == it->parent_incarnation) /* tokens begin anew with it */
+		if (there && (p->c.incarnation == it->parent_incarnation || MUTANT(cast_answer_to_new_life))) /* tokens begin anew with it */
 			item_tell(n, p, it);
 		if (p && it->holds)
 			com_release(n->com, p, COM_DIRECT);
@@ -573,7 +574,7 @@ static void part_decide(struct node *n, struct cast_part *pt, struct peer *p)
 		pt->state = PART_SENT;
 		return;
 	}
-	if (!pt->sent || pt->tries >= CAST_TRIES_MAX || !to || pt->item->mode == CAST_LIST_KEYS) {
+	if (!pt->sent || pt->tries >= CAST_TRIES_MAX || !to || (pt->item->mode == CAST_LIST_KEYS && !MUTANT(cast_keys_sent_again))) {
 		cast_part_dead(n, pt, P2PS_EUNREACHABLE);
 		return;
 	}

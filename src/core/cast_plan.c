@@ -21,6 +21,7 @@
 #include <string.h>
 
 #include "core/cast_internal.h"
+#include "base/mutant.h"
 #include "p2ps.h"
 
 /* ---- who is there ---- */
@@ -263,7 +264,7 @@ static enum list_way list_way(const struct node *n, const struct cast_item *it, 
 		if (it->mode == CAST_LIST_KEYS)
 			return LIST_HERE;
 		/* Without a lease the range may be another's by now; alone in a ring, this node knows nothing of the giver's. */
-		return ring_serves(n->ring, t) && (lo != self || it->rq) ? LIST_NOWHERE : LIST_LATER;
+		return (ring_serves(n->ring, t) || MUTANT(cast_list_nobody_early)) && (lo != self || it->rq) ? LIST_NOWHERE : LIST_LATER;
 	}
 	return it->back != self && it->back != lo && ids_in_oc(t, it->back, lo, n->mask) ? LIST_BEHIND : LIST_AHEAD;
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/cast_internal.h"
+#include "base/mutant.h"
 #include "p2ps.h"
 
 /* ---- taken in part ---- */
@@ -43,7 +44,7 @@ static int short_code(const struct node *n, const struct cast_item *it)
 static bool twin_waits(const struct cast *c, const struct cast_item *it)
 {
 	for (const struct cast_item *w = c->waits; w && w != it; w = w->wait_next)
-		if (same_cast(w, it))
+		if (same_cast(w, it) && !MUTANT(cast_twin_not_waited_for))
 			return true;
 	return false;
 }
@@ -98,7 +99,7 @@ static int pieces_add(struct node *n, struct cast_item *it)
 		return P2PS_ESTREAM_FULL;
 	memcpy(p->buf->data + BUF_HEADROOM + it->fragment_offset, it->entries.p, it->entries.len);
 	p->have |= 1u << i;
-	if (p->have == (1u << all) - 1) {
+	if (p->have == (1u << all) - 1 || (i + 1 == all && MUTANT(cast_fragment_missing))) {
 		struct slice whole = {buf_ref(p->buf), p->buf->data + BUF_HEADROOM, p->total};
 		pieces_free(c, at);
 		if (!entries_valid(whole.p, whole.len, 1)) {
@@ -147,7 +148,7 @@ static bool self_begin(struct node *n, struct cast_item *it)
 {
 	uint64_t key = it->own[it->own_at];
 	bool keys = it->mode == CAST_LIST_KEYS;
-	if (keys && !ring_serves(n->ring, key)) {
+	if (keys && !ring_serves(n->ring, key) && !MUTANT(cast_key_not_served)) {
 		self_next(n, it, P2PS_EAGAIN);
 		return true;
 	}

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "com/contact.h"
+#include "base/mutant.h"
 #include "com/proto.h"
 #include "core.pb-c.h"
 #include "core/merge.h"
@@ -156,7 +157,7 @@ static void finger_drop(struct node *n, uint32_t i)
 static void finger_later(struct node *n, struct finger *f)
 {
 	f->state = FINGER_EMPTY;
-	f->at = n->now_us + rng_jitter(&n->rng, UINT64_C(1) * FINGER_RETRY_US << (f->fails < 7 ? f->fails : 7));
+	f->at = MUTANT(table_no_repair) ? UINT64_MAX : n->now_us + rng_jitter(&n->rng, UINT64_C(1) * FINGER_RETRY_US << (f->fails < 7 ? f->fails : 7));
 	if (f->fails < UINT8_MAX)
 		f->fails++;
 }

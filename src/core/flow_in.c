@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/mutant.h"
 #include "p2ps.h"
 
 /* ---- who is remembered ---- */
@@ -99,7 +100,7 @@ static struct flow_in *in_of(struct node *n, struct peer *p)
 		in_drop_part(f, in);
 		in_unwait(f, in);
 		in->incarnation = p->c.incarnation;
-		in->next_seq = 0;
+		in->next_seq = MUTANT(flow_restart_remembered) ? in->next_seq : 0;
 		in->known = false;
 	}
 	in->peer = p;
@@ -241,7 +242,7 @@ static enum flow_status in_may(struct node *n, struct flow_in *in, const struct 
 		return FLOW_RETRY;
 	if (f->service && !services_has(n, f->service))
 		return FLOW_REFUSED;
-	if (!(f->flags & FRAME_KEY) || ring_serves(n->ring, f->dst)) {
+	if (!(f->flags & FRAME_KEY) || ring_serves(n->ring, f->dst) || (ring_owns(n->ring, f->dst) && MUTANT(flow_key_not_served))) {
 		in->want_bytes = 0;
 		in->wait_service = f->service && !services_may(n, f->service, d->count, d->entries.len);
 		return in->wait_service ? FLOW_FULL : FLOW_OK;
@@ -335,7 +336,7 @@ static void in_take(struct node *n, struct flow_in *in, const struct frame *f, c
 		return;
 	}
 	in_drop_part(n->flow, in);
-	uint32_t known = (uint32_t)(in->next_seq - f->sequence);
+	uint32_t known = MUTANT(flow_overlap_twice) ? 0 : (uint32_t)(in->next_seq - f->sequence);
 	uint32_t skip = entries_skip(d->entries.p, known);
 	struct slice rest = {d->entries.buf, d->entries.p + skip, d->entries.len - skip};
 	if (in_deliver(n, in, f, d, rest, d->count - known) == d->count - known)
@@ -359,11 +360,12 @@ void flow_in_data(struct node *n, struct peer *p, const struct frame *f)
 		n->stats.drop_limit++;
 		return;
 	}
-	if (in->known && (in->round == d.round ? in->ended : !flow_later(d.round, in->round)))
+	if (in->known && (in->round == d.round ? in->ended : !flow_later(d.round, in->round)) && !MUTANT(flow_old_round_taken))
 		return;
 	if (!in->known || in->round != d.round) {
 		in_unwait(n->flow, in);
-		in_drop_part(n->flow, in); /* the sender begins its message anew, or another one with this number */
+		if (!MUTANT(flow_part_goes_on))
+			in_drop_part(n->flow, in); /* the sender begins its message anew, or another one with this number */
 	}
 	in->round = d.round;
 	in->known = true;

@@ -5,6 +5,7 @@
 #include <assert.h>
 
 #include "base/le.h"
+#include "base/mutant.h"
 #include "p2ps.h"
 
 static void out_wake(struct node *n, struct flow_out *o, uint64_t at)
@@ -108,7 +109,7 @@ static void out_return_keys(struct node *n, struct flow_out *o)
 	o->head = o->tail = o->cursor = NULL;
 	for (struct flow_job *next; j; j = next) {
 		next = j->next;
-		if (j->to_key && !j->maybe)
+		if (j->to_key && (!j->maybe || MUTANT(flow_keys_twice)))
 			flow_key_again(n, j, o->id);
 		else
 			flow_jobs_append(&o->head, &o->tail, j); /* the cursor is found again by the rewind when the link is up */
@@ -275,7 +276,7 @@ static void out_advance(struct node *n, struct flow_out *o, uint64_t next)
 static void out_not_taken(struct node *n, struct flow_out *o, const struct flow_ack *a, bool progress)
 {
 	if (a->status == FLOW_GAP) {
-		out_rewind(o, false);
+		out_rewind(o, MUTANT(flow_gap_is_certain));
 		return;
 	}
 	out_rewind(o, true);
@@ -311,7 +312,7 @@ void flow_out_ack(struct node *n, struct flow_out *o, const struct flow_ack *a)
 			o->blocked_us = 0;
 		if (o->blocked == FLOW_FULL && a->room_messages && a->room_bytes)
 			o->blocked = FLOW_OK;
-	} else if (a->round == o->round && out_in_flight(o)) {
+	} else if ((a->round == o->round || MUTANT(flow_stale_ack)) && out_in_flight(o)) {
 		out_not_taken(n, o, a, taken > 0);
 	}
 	o->pumping = pumping;
@@ -322,7 +323,7 @@ void flow_out_ack(struct node *n, struct flow_out *o, const struct flow_ack *a)
 static bool self_deliver(struct node *n, struct flow_out *o)
 {
 	struct flow_job *j = o->head;
-	if (j->to_key && !ring_serves(n->ring, j->to)) {
+	if (j->to_key && !ring_serves(n->ring, j->to) && !MUTANT(flow_own_key_not_served)) {
 		out_return_key(n, o);
 		return true;
 	}
@@ -571,7 +572,7 @@ static void out_expire(struct node *n, struct flow_out *o)
 	uint64_t end = o->down_us + FLOW_REACH_US;
 	if (o->head && o->head->maybe && n->now_us >= end)
 		out_give_up(n, o);
-	while (o->head && !o->head->maybe) {
+	while (o->head && (!o->head->maybe || MUTANT(flow_unknown_is_refused))) {
 		uint64_t until = o->head->deadline_us > end ? o->head->deadline_us : end;
 		if (n->now_us < until) {
 			out_wake(n, o, until);

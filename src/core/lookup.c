@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/le.h"
+#include "base/mutant.h"
 #include "com/contact.h"
 #include "p2ps.h"
 
@@ -167,7 +168,7 @@ static bool lookup_try(struct node *n, struct lookup *l)
 		v.avoid_len = l->avoid_len = 0; /* there is no other way: those again */
 		c = route_choose(&v, l->key, 0);
 	}
-	if (c.way == ROUTE_HERE && ring_serves(n->ring, l->key)) {
+	if (c.way == ROUTE_HERE && (ring_serves(n->ring, l->key) || MUTANT(look_own_without_lease))) {
 		uint64_t path;
 		struct lookup_result res = {.key = l->key};
 		lookup_self(n, &res, &path);
@@ -198,7 +199,7 @@ static bool lookup_try(struct node *n, struct lookup *l)
 static void lookup_again(struct node *n, struct lookup *l, int err, uint64_t again_us)
 {
 	l->last_err = err;
-	if (l->first && l->avoid_len < ROUTE_AVOID)
+	if (l->first && l->avoid_len < ROUTE_AVOID && !MUTANT(look_same_peer_again))
 		l->avoid[l->avoid_len++] = l->first;
 	l->first = 0;
 	lookup_unlink(n->route, l);
@@ -381,7 +382,7 @@ void lookup_frame(struct node *n, struct peer *p, const struct frame *f)
 	struct route_choice c = route_choose(&v, f->dst, f->flags);
 	table_passing(n, p, f);
 	if (c.way == ROUTE_HERE) {
-		lookup_answer(n, p, f, ring_serves(n->ring, f->dst) ? 0 : P2PS_EAGAIN);
+		lookup_answer(n, p, f, ring_serves(n->ring, f->dst) || MUTANT(look_answer_without_lease) ? 0 : P2PS_EAGAIN);
 		return;
 	}
 	if (f->hops <= 1 || f->body.len + 8 > 8 * (ROUTE_HOPS - 1)) {
@@ -464,7 +465,7 @@ void lookup_reply_frame(struct node *n, struct peer *p, const struct frame *f)
 		lookup_reply_bad(n, l, f, r.err);
 		return;
 	}
-	if (!ids_in_oc(r.key, r.from, r.owner.id, n->mask) || !r.owner.id || r.owner.id == node_id(n)) {
+	if ((!ids_in_oc(r.key, r.from, r.owner.id, n->mask) && !MUTANT(look_late_answer_taken)) || !r.owner.id || r.owner.id == node_id(n)) {
 		n->stats.drop_malformed++;
 		return;
 	}

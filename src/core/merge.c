@@ -17,6 +17,7 @@
 
 #include <string.h>
 
+#include "base/mutant.h"
 #include "com/contact.h"
 #include "com/proto.h"
 #include "core/life.h"
@@ -187,7 +188,7 @@ static bool merge_shaky(const struct node *n)
 static bool merge_deaf(const struct node *n)
 {
 	uint64_t lease = n->cfg.lease_us ? n->cfg.lease_us : RING_LEASE_US;
-	return node_is_member(n) && !ring_serves(n->ring, node_id(n)) &&
+	return node_is_member(n) && !ring_serves(n->ring, node_id(n)) && !MUTANT(merge_deaf_not_seen) &&
 	       (merge_shaky(n) || n->now_us - n->life->unserved_at > MERGE_DEAF_LEASES * lease);
 }
 
@@ -227,7 +228,7 @@ static void merge_yield(struct node *n, const struct contact *to)
 	m.kind = WIRE__CORRECTION_KIND__CORRECTION_OTHER_RING;
 	contact_pack(&who, to);
 	m.who = &who;
-	for (uint32_t i = 0; i < r->known_len; i++) {
+	for (uint32_t i = 0; i < r->known_len && !MUTANT(merge_neighbours_not_told); i++) {
 		struct frame f = {.type = FRAME_CORRECTION, .hops = 1, .src = node_id(n), .dst = r->known[i].id,
 				  .incarnation = n->cfg.incarnation};
 		f.body = proto_slice(n->pool, &m.base);
@@ -263,7 +264,7 @@ static void merge_judge(struct node *n, struct peer *p, const struct merge_view 
 	struct merge *g = n->merge;
 	struct merge_lost *l = merge_find(g, p->c.id);
 	uint64_t self = node_id(n), lo = n->route->lo, size = ring_size_estimate(n->ring);
-	bool overlap = merge_deaf(n) || ids_in_oo(p->c.id, lo, self, n->mask) || ids_in_oo(self, o->from, p->c.id, n->mask);
+	bool overlap = !MUTANT(merge_overlap_not_seen) && (merge_deaf(n) || ids_in_oo(p->c.id, lo, self, n->mask) || ids_in_oo(self, o->from, p->c.id, n->mask));
 	if (o->leader == g->leader && !overlap) {
 		if (l)
 			merge_remove(n, (uint32_t)(l - g->v));
@@ -287,7 +288,7 @@ static void merge_judge(struct node *n, struct peer *p, const struct merge_view 
 	else if (o->leader_size * 4 > g->leader_size * 5 || g->leader_size * 4 > o->leader_size * 5)
 		yield = o->leader_size > g->leader_size;
 	else
-		yield = o->leader < g->leader; /* of much the same size: estimates wander, names do not */
+		yield = o->leader < g->leader || MUTANT(merge_both_yield); /* of much the same size: estimates wander, names do not */
 	if (!yield) {
 		if (l)
 			merge_later(n, l);
@@ -502,7 +503,7 @@ void merge_timer(struct node *n)
 			k--;
 			continue;
 		}
-		if (n->life->phase == LIFE_IN && (ring_serves(n->ring, node_id(n)) || merge_deaf(n)))
+		if (n->life->phase == LIFE_IN && (ring_serves(n->ring, node_id(n)) || merge_deaf(n)) && !MUTANT(merge_never_asks))
 			merge_test(n, &g->v[i]);
 		else
 			g->v[i].at = n->now_us + rng_jitter(&n->rng, MERGE_FIRST_US);

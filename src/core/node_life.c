@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "com/contact.h"
+#include "base/mutant.h"
 #include "com/network.h"
 #include "com/proto.h"
 #include "core.pb-c.h"
@@ -342,7 +343,7 @@ static void life_note_via(struct node *n, struct peer *p)
 	struct node_life *l = n->life;
 	Wire__Remembered m = WIRE__REMEMBERED__INIT;
 	Wire__Contact who, *at = &who;
-	bool can = !l->noted && !l->member && p->c.addrs && p->c.addrs[0];
+	bool can = !MUTANT(life_via_not_noted) && !l->noted && !l->member && p->c.addrs && p->c.addrs[0];
 	contact_pack(&who, &p->c);
 	m.format = m.n_members = 1;
 	m.members = &at;
@@ -596,7 +597,7 @@ static void life_loaded(struct node *n, const struct event *ev)
 	struct contact c;
 	uint8_t fp[16];
 	Wire__Remembered *m = NULL;
-	if (ev->io.err && ev->io.err != P2PS_ENOT_FOUND) {
+	if (ev->io.err && ev->io.err != P2PS_ENOT_FOUND && !MUTANT(life_disk_error_founds)) {
 		/* Not to know is not to be alone: founding a ring for want of a disk would split the network. */
 		l->next_at = n->now_us + rng_jitter(&n->rng, LIFE_ROUND_US);
 		return;
@@ -699,8 +700,10 @@ static void life_remember(struct node *n)
 		return; /* whom we knew before may be of use yet */
 	struct slice value = proto_slice(n->pool, &m.base);
 	n->life->remembered += n->life->remembered < UINT8_MAX;
-	if (value.buf)
+	if (value.buf && !MUTANT(life_members_not_kept))
 		life_write(n, value);
+	else
+		slice_drop(&value);
 }
 
 /* ---- what is told ---- */
@@ -896,8 +899,10 @@ void life_step_end(struct node *n)
 		l->deadline = UINT64_MAX;
 		l->via = 0;
 		com_set_member(n->com, false);
-		route_say_left(n);
-		route_clear(n);
+		if (!MUTANT(life_old_links_lead)) {
+			route_say_left(n);
+			route_clear(n);
+		}
 	}
 	if (l->move || l->again) {
 		bool move = l->move;

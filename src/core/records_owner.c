@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/le.h"
+#include "base/mutant.h"
 #include "core/records_internal.h"
 #include "p2ps.h"
 
@@ -117,9 +118,9 @@ static bool pending_progress(struct node *n, struct records_pending *p)
 	int targets = records_targets(n, ids);
 	bool good = targets >= 0;
 	for (int i = 0; good && i < targets; i++)
-		good = pending_acked(p, ids[i]);
+		good = pending_acked(p, ids[i]) || (i && MUTANT(rec_ack_before_copies));
 	for (uint32_t i = 0; good && i < count; i++)
-		good = v[i]->saved;
+		good = v[i]->saved || MUTANT(rec_ack_before_disk);
 	if (good) {
 		for (uint32_t i = 0; i < count; i++)
 			v[i]->settled = true;
@@ -152,7 +153,7 @@ bool records_owner_copied(struct node *n, uint64_t peer, const struct records_me
 			pending_end(n, p, P2PS_EUNKNOWN_OUTCOME);
 			return true;
 		}
-		if (!m->err && !pending_acked(p, peer)) {
+		if ((!m->err || MUTANT(rec_error_is_ack)) && !pending_acked(p, peer)) {
 			if (p->acked_n == RECORDS_TASKS_MAX) { /* neighbours come and go: the oldest is gone */
 				memmove(p->acked, p->acked + 1, (RECORDS_TASKS_MAX - 1) * sizeof p->acked[0]);
 				p->acked_n--;
@@ -238,9 +239,9 @@ static int decide(struct node *n, const struct record *r, const struct record_it
 		return P2PS_ECONFLICT;
 	if (live && !old->deleted && r->type == RECORD_VALUE && memcmp(old->bytes + 40, r->origin, 32) != 0)
 		return P2PS_EPERM;
-	if (live && r->version <= old->version)
+	if (live && r->version <= old->version && !MUTANT(rec_same_version_again))
 		return P2PS_ECONFLICT;
-	if (r->type == RECORD_USES && records_slot_count(n, r->key, id, &limit) >= limit)
+	if (r->type == RECORD_USES && records_slot_count(n, r->key, id, &limit) >= limit && !MUTANT(rec_uses_uncounted))
 		return P2PS_EFULL;
 	if (!live && over_limits(n, r, id))
 		return P2PS_EFULL;
@@ -348,7 +349,7 @@ void records_on_get(struct node *n, uint64_t peer, const struct records_message 
 		return;
 	n->stats.record_gets++;
 	slot_read(n, m, &s);
-	if (!s.unsettled_n) {
+	if (!s.unsettled_n || MUTANT(rec_unsettled_shown)) {
 		answer_get(n, peer, m);
 		return;
 	}
@@ -439,7 +440,7 @@ void records_on_copy(struct node *n, uint64_t peer, const struct records_message
 		return;
 	}
 	uint8_t flags = newer ? RECORDS_MORE : 0;
-	if (records_save(n, v, count, peer, m->token, flags))
+	if (records_save(n, v, count, peer, m->token, flags) || MUTANT(rec_copy_before_disk))
 		records_send_plain(n, peer, &(struct records_message){.kind = RECORDS_COPIED, .token = m->token, .flags = flags});
 	if (count && records_is_stray(n, v[0]->key))
 		records_stray_soon(n, RECORDS_STRAY_US);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/le.h"
+#include "base/mutant.h"
 #include "core/records_internal.h"
 #include "p2ps.h"
 
@@ -199,7 +200,7 @@ struct record_item *records_insert(struct node *n, const struct record *r, const
 /* Which of the two stays? */
 static bool item_wins(const struct record_item *old, const struct record *r, uint64_t term, uint64_t sum)
 {
-	if (old->version != r->version)
+	if (old->version != r->version && !MUTANT(rec_older_wins))
 		return r->version > old->version;
 	if (old->term != term)
 		return term > old->term;
@@ -313,7 +314,7 @@ static void judge_uses(struct node *n, const struct record_item *it)
 {
 	uint32_t limit = UINT32_MAX;
 	uint32_t count = records_slot_count(n, it->key, it->id, &limit);
-	if (count > limit)
+	if (count > limit && !MUTANT(rec_overuse_unnoticed))
 		records_tell(n, RECORD_CONFLICT, it, NULL);
 }
 
@@ -434,9 +435,10 @@ bool records_save(struct node *n, struct record_item *const *v, uint32_t count, 
 
 void records_saved(struct node *n, const struct records_io *io, int err)
 {
+	err = MUTANT(rec_failed_write_is_good) ? 0 : err;
 	for (uint32_t i = 0; !err && i < io->count; i++) {
 		struct record_item *it = records_find(n->records, io->v[i].key, io->v[i].id);
-		if (it && it->sum == io->v[i].sum)
+		if (it && (it->sum == io->v[i].sum || MUTANT(rec_saved_other_version)))
 			it->saved = true;
 	}
 	if (io->peer)
@@ -487,7 +489,7 @@ static void load_pair(struct node *n, const struct io_pair *p)
 	struct record_item *old = records_find(n->records, r.key, id);
 	if (memcmp(id, p->key.p + 8, RECORD_ID) != 0)
 		return;
-	if (old && (old->version > r.version || old->term >= term))
+	if (old && (old->version > r.version || old->term >= term) && !MUTANT(rec_disk_over_newer))
 		return; /* a newer copy came meanwhile */
 	if (term > n->records->term)
 		n->records->term = term;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/records_internal.h"
+#include "base/mutant.h"
 #include "p2ps.h"
 
 #define STRAY_BATCH 200u
@@ -122,7 +123,7 @@ static void stray_settled(struct node *n, const struct record_ref *ref)
 	if (!it || it->sum != ref->sum)
 		return;
 	it->confirmed = true;
-	if (n->records->stray.drop && candidate(n, it, &drop) && drop) {
+	if (n->records->stray.drop && candidate(n, it, &drop) && drop && !MUTANT(rec_strays_stay)) {
 		n->stats.record_strays++;
 		records_remove(n, it);
 	}
@@ -152,6 +153,8 @@ static void stray_give(struct node *n)
 		if (s->judged[i] == 1) {
 			s->judged[i] = 4; /* on its way */
 			k++;
+			if (MUTANT(rec_stray_dropped_early))
+				stray_settled(n, &s->v[i]);
 		}
 	s->step = STRAY_GIVEN;
 	s->due = n->now_us + RECORDS_WAIT_US + 1000000u;
@@ -218,7 +221,7 @@ void records_on_offer(struct node *n, uint64_t peer, const struct records_messag
 		else if (!it || it->sum != l.sum)
 			p[i] = 1;
 		else
-			p[i] = it->settled || !(m->flags & RECORDS_STRAY) ? 0 : 1; /* 1: it comes again, and is settled so */
+			p[i] = it->settled || !(m->flags & RECORDS_STRAY) || MUTANT(rec_stray_unsettled_dropped) ? 0 : 1; /* 1: it comes again, and is settled so */
 	}
 	records_send(n, peer, s);
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/le.h"
+#include "base/mutant.h"
 #include "core/records_internal.h"
 #include "p2ps.h"
 
@@ -17,7 +18,7 @@ bool records_owns(const struct node *n, uint64_t key)
 bool records_serves(const struct node *n, uint64_t key)
 {
 	const struct records *rs = n->records;
-	return rs->loaded && rs->in && rs->ready && n->ring && ring_life(n->ring) == rs->life && ring_serves(n->ring, key) &&
+	return rs->loaded && rs->in && rs->ready && n->ring && ring_life(n->ring) == rs->life && (ring_serves(n->ring, key) || (ring_owns(n->ring, key) && MUTANT(rec_served_without_lease))) &&
 	       ids_in_oc(key, rs->ready_lo, rs->self, n->mask);
 }
 
@@ -32,6 +33,7 @@ int records_targets(const struct node *n, uint64_t ids[RECORDS_TASKS_MAX])
 		return 0;
 	if (!have || (have < f && !ring_succ_whole(n->ring)))
 		return -1;
+	f -= f > 1 && MUTANT(rec_targets_one_short);
 	for (i = 0; i < f && i < have; i++)
 		ids[i] = ring_succ(n->ring, i)->id;
 	return (int)i;
@@ -105,7 +107,7 @@ static bool former_matters(const struct node *n, uint64_t id)
 {
 	const struct records *rs = n->records;
 	const struct peer *p = id ? com_find(n->com, id) : NULL;
-	return rs->fetching && n->now_us < rs->gained_us + RECORDS_FORMER_US && p && p->state == PEER_UP;
+	return rs->fetching && n->now_us < rs->gained_us + RECORDS_FORMER_US && p && p->state == PEER_UP && !MUTANT(rec_former_not_asked);
 }
 
 /* Joiners may have come between since we gained the range, and know nothing; who was next to us then may. */
@@ -152,7 +154,7 @@ static void tasks_choose(struct node *n)
 				rs->task[i] = (struct records_task){.id = ids[k], .due = n->now_us};
 	for (unsigned i = 0; i < RECORDS_TASKS_MAX; i++) { /* only asked so far, and one of the first f now */
 		struct records_task *t = &rs->task[i];
-		if (t->id && t->done && !t->gives && t->step == STEP_IDLE && task_target(n, t)) {
+		if (t->id && t->done && !t->gives && t->step == STEP_IDLE && task_target(n, t) && !MUTANT(rec_new_neighbour_bare)) {
 			t->done = false;
 			t->due = n->now_us;
 		}
@@ -199,7 +201,7 @@ static bool ready_now(struct node *n)
 {
 	const struct records *rs = n->records;
 	unsigned have = ring_succ_count(n->ring), need = n->net.faults + 1;
-	if (alone(n))
+	if (alone(n) || MUTANT(rec_ready_at_once))
 		return true;
 	if (!have)
 		return false;
@@ -236,7 +238,7 @@ static void ready_check(struct node *n)
 	rs->fetching = false;
 	rs->ready = true;
 	rs->ready_lo = rs->lo;
-	rs->term++;
+	rs->term += !MUTANT(rec_term_kept);
 	records_judge_uses(n);
 	tasks_choose(n);
 }
@@ -260,7 +262,7 @@ static void membership_new(struct node *n, uint64_t lo, uint64_t self)
 	memset(rs->former, 0, sizeof rs->former);
 	anchors_set(n);
 	for (uint32_t i = 0; i < rs->len; i++)
-		rs->v[i]->confirmed = rs->v[i]->settled = false;
+		rs->v[i]->confirmed = rs->v[i]->settled = MUTANT(rec_settled_in_new_life);
 	rs->ready = false;
 	rs->in = rs->fetching = true;
 	rs->fetch_lo = lo;
@@ -432,7 +434,7 @@ static void task_want(struct node *n, struct records_task *t)
 		struct records_line l;
 		page_line(t, i, &l);
 		const struct record_item *it = records_find(n->records, l.key, l.id);
-		if (!it || it->sum != l.sum)
+		if (!it || (it->sum != l.sum && !MUTANT(rec_changed_not_fetched)))
 			put_le16(idx + 2 * m.count++, (uint16_t)i);
 	}
 	if (!m.count) {
@@ -637,7 +639,7 @@ void records_on_ask(struct node *n, uint64_t peer, const struct records_message 
 	}
 	records_digest(n, m->from, m->to, &count, &sum);
 	a.word = count;
-	a.flags = handed_to(n, peer, m->from, m->to) ? RECORDS_FIRM : 0;
+	a.flags = handed_to(n, peer, m->from, m->to) || MUTANT(rec_firm_always) ? RECORDS_FIRM : 0;
 	if (!(m->flags & RECORDS_MORE) && count == m->count && sum == m->word) {
 		a.flags |= RECORDS_SAME;
 		for (records_walk(n, &w, m->from, m->to, NULL, NULL); (it = records_walk_next(n, &w));)

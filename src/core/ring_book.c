@@ -5,6 +5,8 @@
 
 #include "core/ring_internal.h"
 
+#include "base/mutant.h"
+
 /* ---- contacts ---- */
 
 static bool same_text(const char *a, const char *b) { return !strcmp(a ? a : "", b ? b : ""); }
@@ -124,7 +126,7 @@ unsigned ring_records_sound(const struct ring *r, const struct ring_record *v, u
 		uint64_t back = ids_cw(rec->who->id, ring_self(r), r->cfg.mask);
 		if (rec->who->id != want || want == ring_self(r) || back <= at || !record_sound(r, rec))
 			break;
-		if (good && v[good - 1].left.life && rec->life && ring_life_cmp(v[good - 1].left, ring_record_life(rec)))
+		if (good && v[good - 1].left.life && rec->life && ring_life_cmp(v[good - 1].left, ring_record_life(rec)) && !MUTANT(ring_bound_without_life))
 			break; /* of another membership than the one that is meant */
 		at = back;
 		want = ring_record_next(rec);
@@ -203,7 +205,7 @@ static void succ_install(struct ring *r, const struct contact **v, unsigned n, b
 	r->succ_whole = whole;
 	if (!same) {
 		r->list_version++;
-		r->list_known = 0; /* not what our right neighbour has any more, though its version may stay the same */
+		r->list_known = MUTANT(ring_list_version_kept) ? r->list_known : 0; /* not what our right neighbour has any more, though its version may stay the same */
 	}
 }
 

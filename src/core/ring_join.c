@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "core/ring_internal.h"
+#include "base/mutant.h"
 #include "p2ps.h"
 
 /* ---- the joiner ---- */
@@ -170,10 +171,10 @@ void ring_on_status(struct ring *r, const struct contact *from, const struct rin
 	/* By that grant, not by one of another membership of the same node for the same request. */
 	struct ring_life d = {m->lo, m->version};
 	bool in = r->state == RING_IN || r->state == RING_LEAVING;
-	a.yes = mine && in && r->joined_from == m->id && !ring_life_cmp(d, r->joined_life);
+	a.yes = mine && in && r->joined_from == m->id && (!ring_life_cmp(d, r->joined_life) || MUTANT(ring_status_of_any_grant));
 	if (a.yes)
 		a.record_n = ring_log_export(r, out);
-	if (mine && r->state == RING_JOINING) { /* this grant is not taken any more */
+	if (mine && r->state == RING_JOINING && !MUTANT(ring_grant_after_status)) { /* this grant is not taken any more */
 		r->life = ring_life_next(r);
 		join_later(r, r->lease / 64);
 		ring_clear(r, &r->owner);

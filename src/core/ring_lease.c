@@ -10,6 +10,8 @@
  * own behalf when it is not any more (then succ[0] is gone and we have found our new right neighbour). */
 #include "core/ring_internal.h"
 
+#include "base/mutant.h"
+
 /* ---- asking ---- */
 
 void ring_succ_changed(struct ring *r)
@@ -118,7 +120,7 @@ void ring_lease_progress(struct ring *r)
 /* R-LEASE-3 */
 static uint64_t lease_to_give(const struct ring *r)
 {
-	uint64_t limit = r->lease_end + r->over;
+	uint64_t limit = r->lease_end + (MUTANT(ring_lease_overhang) ? r->lease : r->over);
 	uint64_t us = limit > r->now ? limit - r->now : 0;
 	us = us < r->lease ? us : r->lease;
 	return us < r->lease / 16 ? 0 : us;
@@ -163,7 +165,7 @@ void ring_left_apart(struct ring *r, const struct ring_message *m)
 	bool known = ring_left_life(r).life && m->epoch.counter <= r->left_top;
 	bool sure = known && !dropped && !(r->change.kind == RING_INTENT_EXTEND && r->change.doubt);
 	r->left_top = UINT64_MAX;
-	if (sure || r->left_drawn)
+	if (sure || r->left_drawn || MUTANT(ring_no_new_epoch_apart))
 		return;
 	r->left_drawn = true; /* once: it follows as soon as it hears of it */
 	if (m->epoch.counter < r->epoch.counter)
@@ -319,7 +321,7 @@ void ring_on_refuse(struct ring *r, const struct contact *from, const struct rin
 	case RING_WHY_NOT_MEMBER: refused_not_member(r, from); break;
 	case RING_WHY_RECLAIMED:
 		/* While a lease runs that somebody gave us nobody can have taken us over: then it is stale, or a lie. */
-		if (!ring_serving(r) || r->own_lease)
+		if (!ring_serving(r) || r->own_lease || MUTANT(ring_reclaimed_believed))
 			ring_join_again(r, from, r->now + 10 * r->lease);
 		else
 			lease_later(r, r->lease / 8);
@@ -352,7 +354,7 @@ void ring_on_new_succ(struct ring *r, const struct contact *from, const struct r
 	 * another ring, and would wait in vain for us to renew. When we are meant, asking through `via` leads there, too. */
 	const struct contact *first = r->succ_n ? r->succ[0] : NULL;
 	bool needy = !m->nonce && r->lease_tries >= 2; /* but then our neighbour is silent anyway */
-	if (m->nonce != r->life && !needy && !(first && first->id == from->id))
+	if (m->nonce != r->life && !MUTANT(ring_hint_of_old_life) && !needy && !(first && first->id == from->id))
 		return;
 	ring_dead_del(r, from->id);
 	if (first && first->id == from->id) {
@@ -404,7 +406,7 @@ static void round_closed(struct ring *r, const struct contact *from, bool jumped
 	r->lease_end = r->round_sent + r->lease;
 	r->own_lease = r->lease_open = false;
 	r->own_us = 0;
-	if (jumped || r->dropped) {
+	if ((jumped && !MUTANT(ring_round_jump_unnoticed)) || r->dropped) {
 		r->dropped = 0;
 		r->epoch = ring_epoch_new(r);
 		r->told.forced = true;

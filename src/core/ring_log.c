@@ -15,12 +15,14 @@
 
 #include "core/ring_internal.h"
 
+#include "base/mutant.h"
+
 static struct ring_record own_record(const struct ring *r)
 {
 	const struct ring_change *c = &r->change;
 	struct ring_record rec = {.who = r->self, .life = r->life, .lo = r->lo, .version = r->version, .epoch = r->epoch,
 		.left = ring_left_life(r)};
-	if (c->kind == RING_INTENT_JOIN && !c->counting && !(c->granted && c->old == ring_self(r))) {
+	if (c->kind == RING_INTENT_JOIN && !c->counting && !(c->granted && MUTANT(ring_grant_not_logged)) && !(c->granted && c->old == ring_self(r))) {
 		/* granted or not, until the joiner has confirmed: R-JOIN-4 */
 		rec.lo = c->granted ? c->old : r->lo;
 		if (c->granted)
@@ -111,7 +113,7 @@ enum ring_why ring_left_check(struct ring *r, const struct contact *from, uint64
 		if (r->ask.who)
 			return RING_WHY_BUSY;
 		struct ring_life known = ring_left_life(r), its = {from->incarnation, life};
-		if (known.life && life && ring_life_cmp(its, known))
+		if (known.life && life && ring_life_cmp(its, known) && !MUTANT(ring_lives_not_told_apart))
 			return ring_life_cmp(its, known) > 0 ? RING_WHY_RECLAIMED : RING_WHY_BUSY;
 		return RING_WHY_NONE;
 	}
@@ -174,7 +176,7 @@ void ring_on_log(struct ring *r, const struct contact *from, const struct ring_m
 	const struct contact *hint;
 	uint64_t retry;
 	enum ring_why why = ring_left_check(r, from, m->life, &hint, &retry);
-	if (!why && !ring_serving(r))
+	if (!why && !ring_serving(r) && !MUTANT(ring_log_to_lapsed))
 		why = RING_WHY_NO_LEASE;
 	if (why) {
 		ring_refuse(r, from, m, why, hint, retry);
@@ -200,7 +202,7 @@ unsigned ring_log_settled(const struct ring *r, struct ring_settled out[RING_REC
  * act on what it remembers of us, or has taken us over. We leave that epoch, too, before we act on anything it says. */
 void ring_follow_epoch(struct ring *r, struct epoch e)
 {
-	if (e.counter <= r->epoch.counter)
+	if (e.counter <= r->epoch.counter || MUTANT(ring_epoch_not_followed))
 		return;
 	r->epoch = (struct epoch){e.counter, rng_u64(r->cfg.rng)};
 	ring_log_changed(r, true);

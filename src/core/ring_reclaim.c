@@ -10,6 +10,8 @@
 
 #include "core/ring_internal.h"
 
+#include "base/mutant.h"
+
 /* ---- EXTEND ---- */
 
 /* Opens the change, or widens the open one. The node at the new bound is our left neighbour from now on; we own no more
@@ -73,7 +75,7 @@ void ring_extend(struct ring *r, enum ring_cause cause, uint64_t bound, const st
 	r->polite_end = r->now + r->lease / 4;
 	r->grant_end = r->left_over > r->polite_end ? r->left_over : r->polite_end;
 	r->left_mute = true;
-	if (hurried) /* before anybody is granted anything: those between may live, and act in the old one */
+	if (hurried && !MUTANT(ring_hurry_in_old_epoch)) /* before anybody is granted anything: those between may live, and act in the old one */
 		r->epoch = ring_epoch_new(r);
 	ring_preds_set(r, NULL, 0);
 	ring_log_changed(r, true);
@@ -121,7 +123,7 @@ static void extend_abort(struct ring *r)
 	r->grant_end = r->left_over = r->now; /* that one's lease has long run out */
 	ring_preds_set(r, NULL, 0);
 	ring_log_changed(r, true);
-	r->dropped = r->version;
+	r->dropped = MUTANT(ring_dropped_not_remembered) ? 0 : r->version;
 }
 
 void ring_lease_lapsed(struct ring *r)
@@ -137,7 +139,7 @@ void ring_lease_lapsed(struct ring *r)
 		extend_abort(r);
 	/* Whom we take over may have a lease from another by now, and may have given one to the node at our new bound. */
 	uint64_t one = r->near ? r->over_plus : r->lease_plus, until = r->now + (crash ? 2 : 1) * one;
-	if (leased && crash)
+	if (leased && crash && !MUTANT(ring_lease_back_no_wait))
 		c->not_before = r->now + one;
 	if (!leased && r->ask.who)
 		ring_clear(r, &r->ask.who);
@@ -155,7 +157,7 @@ void ring_take(struct ring *r)
 	const struct contact *leaver = ring_hold(r, c.who);
 	bool forced = c.forced;
 	/* An epoch is divided by joins and never grows: what two of them meet in is a third. */
-	if (forced || c.mixed)
+	if ((forced && !MUTANT(ring_force_in_old_epoch)) || (c.mixed && !MUTANT(ring_epochs_mixed)))
 		r->epoch = ring_epoch_new(r);
 	ring_change_clear(r);
 	r->lo = c.bound;
@@ -288,7 +290,7 @@ static void join_step(struct ring *r)
 		ring_join_postpone(r);
 	} else if (c->counting) {
 		ring_count_progress(r);
-	} else if (ring_own_settled(r) && ring_serving(r) && !r->lease_open) {
+	} else if (ring_own_settled(r) && ring_serving(r) && (!r->lease_open || MUTANT(ring_grant_on_open_lease))) {
 		ring_grant(r);
 	}
 	if (c->kind == RING_INTENT_JOIN && !c->granted)
@@ -352,7 +354,7 @@ void ring_on_leave(struct ring *r, const struct contact *from, const struct ring
 		return;
 	}
 	/* A leaver that says its bound is ours has not taken us over and never will: in a ring of two no lease is needed. */
-	if (!why && n && !ring_serving(r) && m->records[0].lo != ring_self(r))
+	if (!why && n && !ring_serving(r) && m->records[0].lo != ring_self(r) && !MUTANT(ring_leave_to_lapsed))
 		why = RING_WHY_NO_LEASE;
 	if (why) {
 		ring_refuse(r, from, m, why, why == RING_WHY_ELSEWHERE ? r->left : NULL, r->lease / 64);
@@ -543,7 +545,8 @@ void ring_trouble_progress(struct ring *r)
 	bool gap = r->now >= r->grant_end;
 	uint64_t begin = r->lost_us + (gap && ring_hurried(r) ? r->lease / 8 : gap ? patience : 2 * patience), give_up = r->lost_us + 2 * patience + 2 * r->lease;
 	if ((stuck || gap) && r->now >= begin && !r->own_us) {
-		r->epoch = ring_epoch_new(r);
+		if (!MUTANT(ring_own_lease_in_old_epoch))
+			r->epoch = ring_epoch_new(r);
 		r->lease_end = r->now + r->lease;
 		r->own_us = r->now;
 		r->dropped = 0;

@@ -8,6 +8,7 @@
 
 #include <string.h>
 
+#include "base/mutant.h"
 #include "core/merge.h"
 #include "core/ring_wire.h"
 #include "p2ps.h"
@@ -187,7 +188,7 @@ static void route_find_strangers(struct node *n)
 	struct route *r = n->route;
 	uint64_t self = node_id(n);
 	for (uint32_t i = r->known_len; i-- > 0 && ring_serves(n->ring, self);) {
-		if (!ids_in_oo(r->known[i].id, r->lo, self, n->mask))
+		if (!ids_in_oo(r->known[i].id, r->lo, self, n->mask) || MUTANT(merge_strangers_kept))
 			continue;
 		merge_lost(n, &r->known[i].peer->c);
 		route_known_drop(n, r->known[i].id);
@@ -249,7 +250,7 @@ struct peer *route_next(struct node *n, struct frame *f, int *err)
 		return NULL;
 	}
 	f->hops--;
-	f->flags = (uint8_t)((f->flags & ~(FRAME_FINAL | FRAME_DIR_CW | FRAME_DIR_CCW | FRAME_RING_WAY)) | c.flags);
+	f->flags = (uint8_t)((f->flags & ~(FRAME_FINAL | FRAME_DIR_CW | FRAME_DIR_CCW | FRAME_RING_WAY)) | (MUTANT(look_final_forgotten) ? 0 : c.flags));
 	return p;
 }
 

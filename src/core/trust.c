@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/le.h"
+#include "base/mutant.h"
 #include "com/network.h"
 #include "com/proto.h"
 #include "p2ps.h"
@@ -564,7 +565,7 @@ void trust_roll_grew(struct node *n, const struct slice *news, size_t count, con
 		return;
 	certify_self(n);
 	for (uint32_t i = 0; com_next_peer(n->com, &i, &p);)
-		if (p != from && p->state == PEER_UP)
+		if (p != from && p->state == PEER_UP && !MUTANT(trust_news_not_passed_on))
 			send_entries(n, p, news, count);
 	for (size_t i = 0; i < count; i++)
 		tell_revoked(n, news[i]);
