@@ -36,6 +36,20 @@ enum limit_unit { LIMIT_COUNT, LIMIT_BYTES, LIMIT_MS, LIMIT_PER_S, LIMIT_BYTES_P
 	X(REQUESTS, requests, SYSTEM, COUNT, 4096, 1, 1000000, "operations of programs open at once")                           \
 	X(NEAR, near, SYSTEM, COUNT, 2, 1, 65535,                                                                               \
 	  "fingers in one /24 (IPv6: /48) of public addresses, in an open network; ring neighbours do not count")                             \
+	X(RELAYS, relays, SYSTEM, COUNT, 64, 1, 65536, "circuits of others that pass through this node at once; further ones are told to wait") \
+	X(RELAY_BYTES, relay_bytes, SYSTEM, BYTES_PER_S, 4u << 20, 65536, (uint64_t)1 << 36, "bytes of all of these together; above, both ends are slowed down") \
+	X(DIAL_BACKS, dial_backs, SYSTEM, COUNT, 16, 1, 64, "dials at once for others that ask whether they can be dialled; further ones are told to wait") \
+	X(RECORDS, records, SYSTEM, COUNT, 8192, 16, 1u << 22, "records kept, when another one is put here; further ones are refused. Copies for neighbours go up to four times as many") \
+	X(RECORD_BYTES, record_bytes, SYSTEM, BYTES, 4u << 20, 65536, (uint64_t)1 << 32, "the same in bytes") \
+	X(RECORD_REQUESTS, record_requests, SYSTEM, COUNT, 1024, 16, 1u << 20, "questions and new records of others that wait for copies or the disk; further ones are told to wait") \
+	X(RECORD_ASKS, record_asks, SYSTEM, COUNT, 1024, 16, 1u << 20, "own questions about records open at once; further ones are refused") \
+	X(ROLL, roll, SYSTEM, COUNT, 8192, 8192, 8192, "issuers' certificates, revocations and withdrawals known; further ones are not taken") \
+	X(ISSUERS, issuers, SYSTEM, COUNT, 256, 256, 256, "issuers' certificates among these") \
+	X(MEMBER_ASKS, member_asks, SYSTEM, COUNT, 128, 8, 65536, "questions about members, applications and renewals open at once; further applicants are told to wait") \
+	X(ISSUED, issued, SYSTEM, COUNT, 8192, 16, 1u << 20, "members that an issuer remembers to have let in, for revoking those that are away; further ones it forgets") \
+	X(CASTS, casts, SYSTEM, COUNT, 8192, 16, 1u << 22, "messages to many that pass here at once; further ones are told to wait") \
+	X(CAST_BYTES, cast_bytes, SYSTEM, BYTES, 64u << 20, 2u << 20, (uint64_t)1 << 40, "the same in bytes") \
+	X(LOOKUPS, lookups, SYSTEM, COUNT, 8192, 16, 1u << 20, "own look-ups open at once; further ones are refused") \
 	X(SOURCE_LINKS, source_links, SOURCE, COUNT, 256, 1, 1000000, "inbound connections at once from one address (IPv6: /64)")   \
 	X(SOURCE_HALF_OPEN, source_half_open, SOURCE, COUNT, 64, 1, 100000, "of these before the end of their handshake; above, its oldest gives way")        \
 	X(SOURCE_HANDSHAKES, source_handshakes, SOURCE, PER_S, 64, 1, 100000, "TLS handshakes; above, refused before any of it")  \
@@ -45,6 +59,13 @@ enum limit_unit { LIMIT_COUNT, LIMIT_BYTES, LIMIT_MS, LIMIT_PER_S, LIMIT_BYTES_P
 	X(PEER_CONTROL, peer_control, PEER, PER_S, 100000, 10, 100000000, "control frames; above, the same")                    \
 	X(PEER_QUEUE, peer_queue, PEER, BYTES, 8u << 20, 2u << 20, 16u << 20, "bytes queued for it; above, the link is cut")     \
 	X(PEER_PENDING, peer_pending, PEER, COUNT, 64, 64, 64, "frames that wait for it to be connected; further ones are refused") \
+	X(PEER_RELAYS, peer_relays, PEER, COUNT, 16, 1, 65536, "circuits through this node that it opens") \
+	X(PEER_RELAYED, peer_relayed, PEER, COUNT, 24, 1, 65536, "circuits through this node that lead to it") \
+	X(PEER_REACH, peer_reach, PEER, PER_S, 20, 1, 250, "requests for being called back, dialled or relayed; further ones are refused") \
+	X(CIRCUIT_WINDOW, circuit_window, PEER, BYTES, 131072, 131072, 131072, "sealed bytes on their way through a circuit, each way; above, it is cut") \
+	X(ORIGIN_RECORDS, origin_records, PEER, COUNT, 1024, 16, 1u << 20, "records of one origin that this node answers for; further ones are refused") \
+	X(SLOT_RECORDS, slot_records, PEER, COUNT, 1024, 1024, 1024, "entries under one record's name; further ones are refused") \
+	X(RECORD, record, PEER, BYTES, 4096, 4096, 4096, "size of a record's value") \
 	X(SERVICE_MESSAGES, service_messages, SERVICE, PER_S, 1000000, 10, 100000000, "messages to it; above, senders wait")     \
 	X(SERVICE_BYTES, service_bytes, SERVICE, BYTES_PER_S, (uint64_t)4 << 30, 65536, LIMIT_HUGE, "bytes of these; above, senders wait") \
 	X(MESSAGE, message, STREAM, BYTES, 1u << 20, 1u << 20, 1u << 20, "size of one message")                                 \
@@ -111,6 +132,16 @@ static inline void limit_use(struct limit *l, uint64_t now) /* set from a count 
 {
 	l->now = now;
 	limit_peak(l);
+}
+
+/* What is counted elsewhere: is there no room for one more? */
+static inline bool limit_full(struct limit *l, uint64_t now)
+{
+	limit_use(l, now);
+	if (now < l->max)
+		return false;
+	l->refused++;
+	return true;
 }
 
 /* ---- rates ---- */

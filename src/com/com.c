@@ -429,6 +429,8 @@ void com_look(struct com *c)
 	}
 	limit_use(com_limit(c, LIMIT_PEER_QUEUE_ID), queue);
 	limit_use(com_limit(c, LIMIT_PEER_PENDING_ID), pending);
+	limit_use(com_limit(c, LIMIT_RELAYS_ID), c->relays_n);
+	limit_use(com_limit(c, LIMIT_DIAL_BACKS_ID), c->reach.dialling_back);
 }
 
 /* Access point number n that can be dialled; its length, 0 when there are not so many. */

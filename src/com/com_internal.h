@@ -19,12 +19,7 @@
 #define LINK_THROUGH 0x40000000u     /* set in the numbers of links that no host knows */
 #define RELAY_PIECE 32768u           /* bytes of a frame in one piece */
 #define RELAY_WINDOW 131072u         /* sealed bytes on their way between the ends of a circuit, each way */
-#define RELAY_CIRCUITS_MAX 64u       /* through one neighbour */
-#define RELAY_PER_OPENER 16u
-#define RELAY_PER_TARGET 24u
-#define RELAY_RATE (4u << 20)        /* bytes per second through one neighbour, all circuits together */
 #define RELAY_IDLE_US 120000000u
-#define REACH_ASKS_MAX 20u           /* requests of one peer per second */
 #define CONTACT_ADDRS_ROOM 401u
 #define FEATURE_RELAY 1u             /* carries links between others */
 #define VIA_TIME_US 8000000u         /* an attempt takes no longer */

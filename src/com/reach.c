@@ -21,7 +21,6 @@
 #define EVERY_US 60000000u      /* while it cannot be dialled */
 #define EVERY_FINE_US 900000000u
 #define BACK_US 2000000u        /* a dial-back takes no longer */
-#define BACKS_MAX 16u           /* at once, for all who ask */
 #define BACK_POINTS 4u
 #define TELL_US 500000u
 
@@ -42,7 +41,10 @@ bool mate_allows(struct com *c, struct mate *m)
 		m->asks_s = second;
 		m->asks = 0;
 	}
-	return m->asks < REACH_ASKS_MAX && ++m->asks;
+	if (limit_full(com_limit(c, LIMIT_PEER_REACH_ID), m->asks))
+		return false;
+	m->asks++;
+	return true;
 }
 
 bool reach_send(struct com *c, struct mate *m, const struct reach_message *r)
@@ -279,7 +281,7 @@ static void back_dial(struct com *c, struct link *asker, const struct reach_mess
 	struct mate *m = asker->mate;
 	char addrs[CONTACT_ADDRS_ROOM];
 	const char *at = addrs, *point;
-	if (m->backs || c->reach.dialling_back >= BACKS_MAX) {
+	if (m->backs || limit_full(com_limit(c, LIMIT_DIAL_BACKS_ID), c->reach.dialling_back)) {
 		m->back_number = m->backs ? m->back_number : q->number;
 		if (!m->backs)
 			back_answer(c, m, P2PS_EBUSY, NULL);

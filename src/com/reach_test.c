@@ -123,6 +123,43 @@ static void test_relay_off(void **state)
 	assert_int_equal(w.node[0].last_err, P2PS_EUNREACHABLE);
 }
 
+/* Each limit of the relay by itself: who asks hears that it is busy, and the row counts it. */
+static void test_relay_full(void **state)
+{
+	static const enum limit_id rows[] = {LIMIT_RELAYS_ID, LIMIT_PEER_RELAYS_ID, LIMIT_PEER_RELAYED_ID, LIMIT_PEER_REACH_ID};
+	for (unsigned i = 0; i < sizeof rows / sizeof *rows; i++) {
+		if (i)
+			open_with_relay(state);
+		struct limit *l = &w.node[2].limits.v[rows[i]];
+		uint64_t was = l->max;
+		l->max = 0;
+		meet(false);
+		assert_true(!peer(&w, 0, 1) || peer(&w, 0, 1)->state != PEER_UP);
+		assert_true(l->refused > 0);
+		assert_int_equal(w.node[2].com->relays_n, 0);
+		assert_true(com_counters(w.node[2].com)->relays_refused > 0 || rows[i] == LIMIT_PEER_REACH_ID);
+		l->max = was;
+		if (i + 1 < sizeof rows / sizeof *rows)
+			close_reach(state);
+	}
+}
+
+/* What passes is slowed down to the rate, and all of it arrives. */
+static void test_relay_rate(void **state)
+{
+	meet(false);
+	struct limit *l = &w.node[2].limits.v[LIMIT_RELAY_BYTES_ID];
+	l->max = 100000;
+	for (int i = 0; i < 20; i++)
+		assert_int_equal(send_class(&w, 0, 1, LINK_CONTROL, 50000), 0);
+	pass(&w, 3 * SECOND);
+	assert_in_range(w.node[1].heard, 1, 12);
+	assert_true(l->refused > 0);
+	pass(&w, 20 * SECOND);
+	assert_int_equal(w.node[1].heard, 20);
+	assert_int_equal(limit_rows[LIMIT_CIRCUIT_WINDOW_ID].most, RELAY_WINDOW);
+}
+
 static void test_relay_dies(void **state)
 {
 	meet(false);
@@ -214,7 +251,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		R(test_called_back, open_with_relay), R(test_relayed, open_with_relay), R(test_better_way, open_with_relay),
-		R(test_relay_off, open_without), R(test_relay_dies, open_with_relay), R(test_relay_lies, open_with_relay),
+		R(test_relay_off, open_without), R(test_relay_dies, open_with_relay), R(test_relay_full, open_with_relay), R(test_relay_rate, open_with_relay), R(test_relay_lies, open_with_relay),
 		R(test_cannot_be_dialled, open_with_relay),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

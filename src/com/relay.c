@@ -92,7 +92,7 @@ void relay_clear(struct com *c)
 
 /* ---- opening ---- */
 
-static int relay_judge(const struct com *c, const struct mate *from, const struct mate *to)
+static int relay_judge(struct com *c, const struct mate *from, const struct mate *to)
 {
 	unsigned opened = 0, targeted = 0;
 	if (!c->cfg.relay)
@@ -105,7 +105,8 @@ static int relay_judge(const struct com *c, const struct mate *from, const struc
 		opened += r->end[0] == from;
 		targeted += r->end[1] == to;
 	}
-	return c->relays_n >= RELAY_CIRCUITS_MAX || opened >= RELAY_PER_OPENER || targeted >= RELAY_PER_TARGET ? P2PS_EBUSY : 0;
+	return limit_full(com_limit(c, LIMIT_RELAYS_ID), c->relays_n) || limit_full(com_limit(c, LIMIT_PEER_RELAYS_ID), opened) ||
+		       limit_full(com_limit(c, LIMIT_PEER_RELAYED_ID), targeted) ? P2PS_EBUSY : 0;
 }
 
 static void relay_refuse(struct com *c, struct mate *from, uint64_t target, uint64_t number, int err)
@@ -134,7 +135,7 @@ static void relay_open(struct com *c, struct mate *from, const struct frame *f)
 	}
 	*r = (struct relay){.next = c->relays, .end = {from, to}, .number = f->sequence, .used_us = c->now_us};
 	c->relays = r;
-	c->relays_n++;
+	limit_use(com_limit(c, LIMIT_RELAYS_ID), ++c->relays_n);
 	com_arm(c, c->now_us + RELAY_IDLE_US);
 	relay_pass(c, to, f);
 }
@@ -144,12 +145,19 @@ static void relay_open(struct com *c, struct mate *from, const struct frame *f)
 static void tokens_refill(struct com *c)
 {
 	uint64_t us = c->now_us - c->relay_at_us;
+	int64_t rate = (int64_t)com_limit(c, LIMIT_RELAY_BYTES_ID)->max;
 	if (us > 1000000)
 		us = 1000000;
-	c->relay_tokens += (int64_t)(us * RELAY_RATE / 1000000);
-	if (c->relay_tokens > (int64_t)RELAY_RATE / 4)
-		c->relay_tokens = RELAY_RATE / 4;
+	c->relay_tokens += (int64_t)us * rate / 1000000;
+	if (c->relay_tokens > rate / 4)
+		c->relay_tokens = rate / 4;
 	c->relay_at_us = c->now_us;
+}
+
+/* When the debt is paid. */
+static uint64_t tokens_at(struct com *c)
+{
+	return c->now_us + (uint64_t)-c->relay_tokens * 1000000 / com_limit(c, LIMIT_RELAY_BYTES_ID)->max + 1;
 }
 
 static void room_pass(struct com *c, struct relay *r, unsigned side)
@@ -181,7 +189,8 @@ static void relay_room(struct com *c, struct relay *r, unsigned side, const stru
 		return;
 	}
 	w->room_due = true;
-	com_arm(c, c->now_us + (uint64_t)-c->relay_tokens * 1000000 / RELAY_RATE + 1);
+	com_limit(c, LIMIT_RELAY_BYTES_ID)->refused++;
+	com_arm(c, tokens_at(c));
 }
 
 static void relay_data(struct com *c, struct relay *r, unsigned side, const struct frame *f)
@@ -242,7 +251,7 @@ void relay_timer(struct com *c)
 			if (r->way[side].room_due && c->relay_tokens >= 0)
 				room_pass(c, r, side);
 			else if (r->way[side].room_due)
-				com_arm(c, c->now_us + (uint64_t)-c->relay_tokens * 1000000 / RELAY_RATE + 1);
+				com_arm(c, tokens_at(c));
 		}
 		if (c->now_us - r->used_us >= RELAY_IDLE_US)
 			relay_end(c, r, NULL, P2PS_ETIMEOUT);

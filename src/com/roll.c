@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/le.h"
+#include "base/limits.h"
 #include "base/mutant.h"
 #include "p2ps.h"
 
@@ -36,6 +37,7 @@ void roll_free(struct roll *r)
 }
 
 uint32_t roll_count(const struct roll *r) { return r->len; }
+uint32_t roll_issuers(const struct roll *r) { return r->issuers; }
 const struct roll_entry *roll_at(const struct roll *r, uint32_t i) { return &r->v[i]; }
 uint64_t roll_digest(const struct roll *r) { return r->digest; }
 
@@ -258,7 +260,7 @@ int roll_add(struct roll *r, struct slice bytes, uint64_t now_s)
 		return P2PS_EPROTO; /* the chain would be too long */
 	if (forgettable(r, &e, now_s))
 		return P2PS_EEXPIRED;
-	if (r->len >= ROLL_MAX || (e.is_cert && r->issuers >= ROLL_ISSUERS_MAX))
+	if (r->len >= limit_rows[LIMIT_ROLL_ID].most || (e.is_cert && r->issuers >= limit_rows[LIMIT_ISSUERS_ID].most))
 		return P2PS_ENOMEM;
 	if (r->len == r->cap) {
 		uint32_t cap = r->cap ? r->cap * 2 : 4;

@@ -18,8 +18,6 @@
 #define P2PS_COM_ROLL_H
 #include "com/member.h"
 
-#define ROLL_MAX 8192u
-#define ROLL_ISSUERS_MAX 256u
 
 struct roll_entry {
 	uint64_t hash; /* first 8 bytes of the hash of its bytes */
@@ -39,6 +37,7 @@ void roll_free(struct roll *r);
 int roll_add(struct roll *r, struct slice bytes, uint64_t now_s);
 void roll_forget(struct roll *r, uint64_t now_s);
 uint32_t roll_count(const struct roll *r);
+uint32_t roll_issuers(const struct roll *r); /* certificates among these */
 const struct roll_entry *roll_at(const struct roll *r, uint32_t i); /* in the order of hashes */
 bool roll_has(const struct roll *r, uint64_t hash);
 uint64_t roll_digest(const struct roll *r); /* the same for the same entries; 0 when there are none */

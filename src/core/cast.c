@@ -599,7 +599,7 @@ int cast_service(struct node *n, uint8_t service, struct slice body)
 	struct cast_request rq = {.mode = CAST_ALL, .count = 1, .unmetered = true};
 	int err = !node_is_member(n) ? P2PS_ENOT_MEMBER
 		  : body.len > FRAME_BODY_MAX - CAST_FIXED - 4 ? P2PS_ETOO_LARGE
-		  : n->cast->bytes > CAST_BYTES_MAX ? P2PS_EBUSY : 0;
+		  : limit_full(&n->limits->v[LIMIT_CAST_BYTES_ID], n->cast->bytes) ? P2PS_EBUSY : 0;
 	struct buf *b = err ? NULL : buf_new(n->pool, BUF_HEADROOM + 4 + body.len);
 	if (b) {
 		put_le32(b->data + BUF_HEADROOM, body.len);
@@ -688,6 +688,20 @@ static void cast_acks(struct node *n, struct peer *p, const struct frame *f)
 	n->stats.drop_malformed += more < 0;
 }
 
+void cast_look(struct node *n)
+{
+	limit_use(&n->limits->v[LIMIT_CASTS_ID], n->cast->items);
+	limit_use(&n->limits->v[LIMIT_CAST_BYTES_ID], n->cast->bytes);
+}
+
+static bool cast_full(struct node *n, uint32_t more)
+{
+	struct limit *bytes = &n->limits->v[LIMIT_CAST_BYTES_ID];
+	if (limit_full(&n->limits->v[LIMIT_CASTS_ID], n->cast->items))
+		return true;
+	return more && limit_full(bytes, n->cast->bytes + more - 1);
+}
+
 void cast_frame(struct node *n, struct peer *p, const struct frame *f)
 {
 	struct cast_head h;
@@ -707,7 +721,7 @@ void cast_frame(struct node *n, struct peer *p, const struct frame *f)
 	} else if (f->hops == 0) {
 		n->stats.drop_hops++;
 		cast_refuse(n, p, &h, 0, P2PS_EHOPS);
-	} else if (n->cast->items >= CAST_ITEMS_MAX || n->cast->bytes + h.entries.len > CAST_BYTES_MAX) {
+	} else if (cast_full(n, h.entries.len)) {
 		n->stats.drop_limit++;
 		cast_refuse(n, p, &h, 0, P2PS_EBUSY);
 	} else {

@@ -24,8 +24,6 @@
 #define CAST_REMEMBER_US 60000000u     /* of an origin of which nothing came for so long only the newest is kept ... */
 #define CAST_PAST_MAX 32768u           /* ... of so many */
 #define CAST_PAST_WAYS 8u
-#define CAST_ITEMS_MAX 8192u           /* casts under way at this node ... */
-#define CAST_BYTES_MAX (64u << 20)     /* ... and their payload: above, they are answered with EBUSY */
 #define CAST_PARKED_MAX 8192u          /* parts that wait for room on a link */
 #define CAST_PARTS_BYTES (16u << 20)   /* messages being put together from fragments */
 #define CAST_PART_US 30000000u

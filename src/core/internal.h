@@ -123,6 +123,7 @@ void cast_free(struct cast *c);
  * calls node_settled unless unmetered, replies when tag != 0. */
 void cast_request(struct node *n, const struct cast_request *rq);
 int cast_service(struct node *n, uint8_t service, struct slice body); /* broadcast to a service everywhere else; takes body over */
+void cast_look(struct node *n); /* its limits up to date */
 void cast_frame(struct node *n, struct peer *p, const struct frame *f); /* CAST, CAST_ACK */
 void cast_peer_up(struct node *n, struct peer *p);
 void cast_peer_down(struct node *n, struct peer *p, int err);
@@ -166,6 +167,7 @@ uint64_t peers_deadline(const struct node *n);
 bool records_new(struct node *n);
 void records_start(struct node *n); /* this node is a member for the first time */
 void records_free(struct node *n);
+void records_look(struct node *n); /* its limits up to date */
 void records_end_all(struct node *n, int err); /* own questions */
 void records_forget(struct node *n); /* it leaves for good: nothing stays on its disk */
 void records_frame(struct node *n, struct peer *p, const struct frame *f);

@@ -212,7 +212,7 @@ static void lookup_start(struct node *n, uint64_t key, unsigned flags, uint64_t 
 	struct lookup_result res = {.key = key};
 	uint64_t path;
 	n->stats.lookups++;
-	if (!node_is_member(n) || r->lookups.count >= ROUTE_LOOKUPS_MAX) {
+	if (!node_is_member(n) || limit_full(&n->limits->v[LIMIT_LOOKUPS_ID], r->lookups.count)) {
 		res.err = node_is_member(n) ? P2PS_EBUSY : P2PS_ENOT_MEMBER;
 		n->stats.lookups_failed++;
 		done(n, ctx, &res);

@@ -219,6 +219,10 @@ static void run_look(struct node *n)
 	limit_use(&v[LIMIT_STREAM_ID], n->stream_messages);
 	limit_use(&v[LIMIT_STREAM_BYTES_ID], n->stream_bytes);
 	limit_use(&v[LIMIT_SEND_ID], n->cast_bytes);
+	records_look(n);
+	cast_look(n);
+	trust_look(n);
+	limit_use(&v[LIMIT_LOOKUPS_ID], n->route->lookups.count);
 }
 
 void node_run_limits(struct node *n, struct node_request *rq, const struct value *args)

@@ -369,7 +369,7 @@ static void rpc_late(struct node *n, struct records_rpc *q)
 static void rpc_timer(struct node *n)
 {
 	struct records *rs = n->records;
-	for (unsigned turn = 0; turn < RECORDS_RPC_MAX; turn++) {
+	for (unsigned turn = 0; turn < n->limits->v[LIMIT_RECORD_ASKS_ID].max; turn++) {
 		struct records_rpc *q = rs->rpcs;
 		while (q && q->due > n->now_us && q->deadline > n->now_us)
 			q = q->next;
@@ -397,7 +397,7 @@ static struct records_rpc *rpc_new(struct node *n, uint8_t kind, uint64_t key, u
 {
 	struct records *rs = n->records;
 	struct records_rpc *q = NULL;
-	int err = !rs->started || !node_is_member(n) ? P2PS_ENOT_MEMBER : rs->rpc_n >= RECORDS_RPC_MAX ? P2PS_EBUSY : 0;
+	int err = !rs->started || !node_is_member(n) ? P2PS_ENOT_MEMBER : limit_full(&n->limits->v[LIMIT_RECORD_ASKS_ID], rs->rpc_n) ? P2PS_EBUSY : 0;
 	if (!err && (!(q = pool_alloc(n->pool, sizeof *q)) || !(q->body = pool_alloc(n->pool, len)))) {
 		pool_free(n->pool, q, sizeof *q);
 		err = P2PS_ENOMEM;
@@ -466,6 +466,16 @@ void record_cancel(struct node *n, void *ctx)
 }
 
 uint64_t record_key_of(const struct node *n, const void *name, size_t len) { return crypto_key_of(n->crypto, name, len, n->mask); }
+
+void records_look(struct node *n)
+{
+	struct limit *v = n->limits->v;
+	const struct records *rs = n->records;
+	limit_use(&v[LIMIT_RECORDS_ID], rs->len);
+	limit_use(&v[LIMIT_RECORD_BYTES_ID], rs->bytes);
+	limit_use(&v[LIMIT_RECORD_REQUESTS_ID], rs->pending_n);
+	limit_use(&v[LIMIT_RECORD_ASKS_ID], rs->rpc_n);
+}
 
 /* ---- watching ---- */
 

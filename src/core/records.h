@@ -30,10 +30,7 @@
 #define RECORD_ENTRY_MAX 64u
 #define RECORD_VALUE_MAX 4096u
 #define RECORD_LIFE_MAX_MS (UINT64_C(400) * 86400000) /* no record is kept for longer */
-#define RECORDS_ORIGIN_MAX 1024u        /* of one origin, where they are responsible for */
-#define RECORDS_MAX 8192u               /* of all, at a responsible node; its copies of others' come on top */
-#define RECORDS_BYTES_MAX (4u << 20)
-#define RECORD_SLOT_MAX 1024u           /* entries of one slot */
+#define RECORD_SLOT_MAX 1024u           /* entries of one slot; how many of one origin and of all: rows of base/limits.h */
 
 /* X(NAME, number, name, a record per entry?, sentence). Numbers from 16 on are for services; add them here. */
 #define RECORD_TYPE_MAP(X)                                                                   \

@@ -15,8 +15,6 @@
 #define RECORDS_ANCHORS_MAX 3u      /* right neighbours when the range was gained */
 #define RECORDS_FORMER_MAX 3u       /* living nodes whose ranges we took over */
 #define RECORDS_FORMER_US 2000000u  /* they are waited for so long */
-#define RECORDS_PENDING_MAX 1024u   /* questions that wait for copies */
-#define RECORDS_RPC_MAX 1024u       /* own questions */
 #define RECORDS_BATCH_BYTES 32768u
 #define RECORDS_NUMBER 255u         /* in front of the tags of its io requests; services have 1..254 */
 #define RECORDS_TRY_US 3000000u     /* an unanswered question is asked again */

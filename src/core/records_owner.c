@@ -36,7 +36,7 @@ static struct records_pending *pending_new(struct node *n, uint8_t kind, uint64_
 					   uint32_t count)
 {
 	struct records *rs = n->records;
-	struct records_pending *p = rs->pending_n < RECORDS_PENDING_MAX ? pool_alloc(n->pool, sizeof *p + count * sizeof p->v[0]) : NULL;
+	struct records_pending *p = !limit_full(&n->limits->v[LIMIT_RECORD_REQUESTS_ID], rs->pending_n) ? pool_alloc(n->pool, sizeof *p + count * sizeof p->v[0]) : NULL;
 	if (!p)
 		return NULL;
 	*p = (struct records_pending){.kind = kind, .peer = peer, .token = token, .own = ++rs->token, .count = count,
@@ -208,8 +208,10 @@ static bool serves_or_says(struct node *n, uint64_t peer, uint64_t token, uint64
 static bool over_limits(struct node *n, const struct record *r, const uint8_t id[RECORD_ID])
 {
 	const struct records *rs = n->records;
-	return records_slot_count(n, r->key, id, NULL) >= RECORD_SLOT_MAX || records_of_origin(rs, r->origin) >= RECORDS_ORIGIN_MAX ||
-	       rs->len >= RECORDS_MAX || rs->bytes >= RECORDS_BYTES_MAX;
+	struct limit *v = n->limits->v;
+	return limit_full(&v[LIMIT_SLOT_RECORDS_ID], records_slot_count(n, r->key, id, NULL)) ||
+	       limit_full(&v[LIMIT_ORIGIN_RECORDS_ID], records_of_origin(rs, r->origin)) || limit_full(&v[LIMIT_RECORDS_ID], rs->len) ||
+	       limit_full(&v[LIMIT_RECORD_BYTES_ID], rs->bytes);
 }
 
 static int judged(struct node *n, const struct record *r)

@@ -207,10 +207,12 @@ static bool item_wins(const struct record_item *old, const struct record *r, uin
 	return sum > old->sum;
 }
 
-static bool full(const struct records *rs, const struct record *r)
+static bool full(const struct node *n, const struct record *r)
 {
-	return rs->len >= RECORDS_MAX * RECORDS_SPARE || rs->bytes >= (uint64_t)RECORDS_BYTES_MAX * RECORDS_SPARE ||
-	       records_of_origin(rs, r->origin) >= RECORDS_ORIGIN_MAX * RECORDS_SPARE;
+	const struct records *rs = n->records;
+	const struct limit *v = n->limits->v;
+	return rs->len >= v[LIMIT_RECORDS_ID].max * RECORDS_SPARE || rs->bytes >= v[LIMIT_RECORD_BYTES_ID].max * RECORDS_SPARE ||
+	       records_of_origin(rs, r->origin) >= v[LIMIT_ORIGIN_RECORDS_ID].max * RECORDS_SPARE;
 }
 
 static uint64_t sum_of(const struct node *n, const uint8_t *bytes, uint32_t len, uint64_t term)
@@ -244,7 +246,7 @@ enum records_merge records_merge(struct node *n, const uint8_t *bytes, uint32_t 
 		return MERGE_OLDER;
 	if (!record_signed(bytes, len, n->crypto, n->net.id))
 		return MERGE_BAD;
-	if (!old && full(rs, &r))
+	if (!old && full(n, &r))
 		return MERGE_FULL;
 	rs->term = term > rs->term ? term : rs->term;
 	bool same_bytes = old && old->len == len && !memcmp(old->bytes, bytes, len);

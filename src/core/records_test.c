@@ -374,9 +374,10 @@ static void judged_and_limited(void **state)
 	p.key = 1;
 	p.expires_s = 401 * 86400;
 	assert_int_equal(put(0, &p), P2PS_EINVAL);
+	assert_true(limit_rows[LIMIT_RECORD_ID].most == RECORD_VALUE_MAX && limit_rows[LIMIT_SLOT_RECORDS_ID].most == RECORD_SLOT_MAX);
 	/* no more than so many of one origin */
 	unsigned full = 0;
-	for (unsigned i = 0; i < RECORDS_ORIGIN_MAX + 8 && !full; i++) {
+	for (unsigned i = 0; i < limit_rows[LIMIT_ORIGIN_RECORDS_ID].fallback + 8 && !full; i++) {
 		char name[16];
 		snprintf(name, sizeof name, "n%u", i);
 		struct put q = {.type = RECORD_SHARED, .name = name, .key = 50};

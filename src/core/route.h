@@ -8,7 +8,6 @@
 #define ROUTE_TRY_US 1000000u        /* an attempt at a look-up that is not answered in this time is repeated */
 #define ROUTE_LOOKUP_US 8000000u     /* a look-up ends in P2PS_ETIMEOUT after this */
 #define ROUTE_VIA_US 15000000u       /* a question to one node, whose link may have to be made first, after a back-off */
-#define ROUTE_LOOKUPS_MAX 8192u      /* open at once */
 #define ROUTE_LOCATIONS 256u         /* ranges remembered */
 #define ROUTE_AVOID 4u               /* first hops a look-up has given up on */
 #define ROUTE_FINGER_IN_MAX 40u      /* peers that may use this node as a finger */

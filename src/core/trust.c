@@ -70,6 +70,16 @@ bool trust_is_issuer(const struct node *n)
 	       roll_depth(r, key) <= 2;
 }
 
+void trust_look(struct node *n)
+{
+	struct limit *v = n->limits->v;
+	const struct roll *r = n->have_net ? com_roll(n->com) : NULL;
+	limit_use(&v[LIMIT_ROLL_ID], r ? roll_count(r) : 0);
+	limit_use(&v[LIMIT_ISSUERS_ID], r ? roll_issuers(r) : 0);
+	limit_use(&v[LIMIT_MEMBER_ASKS_ID], n->trust->ask_count);
+	limit_use(&v[LIMIT_ISSUED_ID], n->trust->issued_len);
+}
+
 /* ---- messages ---- */
 
 void trust_send(struct node *n, struct peer *p, uint64_t to, const Wire__MemberMessage *m)
@@ -97,7 +107,7 @@ void trust_send(struct node *n, struct peer *p, uint64_t to, const Wire__MemberM
 struct trust_ask *trust_ask_new(struct node *n, enum trust_ask_kind kind, uint64_t within_us)
 {
 	struct trust *t = n->trust;
-	struct trust_ask *ask = t->ask_count < TRUST_ASKS_MAX ? pool_alloc(n->pool, sizeof *ask) : NULL;
+	struct trust_ask *ask = !limit_full(&n->limits->v[LIMIT_MEMBER_ASKS_ID], t->ask_count) ? pool_alloc(n->pool, sizeof *ask) : NULL;
 	if (!ask)
 		return NULL;
 	ask->kind = kind;
@@ -386,7 +396,10 @@ static size_t roll_take(struct node *n, const ProtobufCBinaryData *v, size_t cou
 		before = taken;
 		for (size_t i = 0; i < count; i++) {
 			struct slice e = {NULL, v[i].data, (uint32_t)v[i].len};
-			if (v[i].len <= MEMBER_ENTRY_MAX && roll_add(r, e, com_now_s(n->com)) == 0 && taken < count) {
+			int err = v[i].len <= MEMBER_ENTRY_MAX ? roll_add(r, e, com_now_s(n->com)) : P2PS_EPROTO;
+			n->limits->v[LIMIT_ROLL_ID].refused += err == P2PS_ENOMEM && roll_count(r) >= limit_rows[LIMIT_ROLL_ID].most;
+			n->limits->v[LIMIT_ISSUERS_ID].refused += err == P2PS_ENOMEM && roll_issuers(r) >= limit_rows[LIMIT_ISSUERS_ID].most;
+			if (!err && taken < count) {
 				if (news)
 					news[taken] = e;
 				taken++;

@@ -22,6 +22,7 @@ bool trust_new(struct node *n); /* false: no memory, or a root key that is not t
 void trust_status(struct node *n, struct value *v); /* what `status` says of our membership */
 bool trust_counts(struct node *n); /* records are there. False: no memory */
 void trust_free(struct node *n);
+void trust_look(struct node *n); /* its limits up to date */
 /* A private network's membership is read from the disk first. False: there is nothing to wait for. */
 bool trust_load(struct node *n);
 /* The first node: the root key signs the first issuer, which is this node. 0 or why not. */

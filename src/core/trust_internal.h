@@ -9,7 +9,6 @@
 #include "core/trust.h"
 #include "member.pb-c.h"
 
-#define TRUST_ASKS_MAX 128u
 #define TRUST_NONCES 64u
 #define TRUST_NONCE_US 10000000u
 #define TRUST_PROVE_US 9000000u
@@ -19,7 +18,6 @@
 #define TRUST_RETRY_S UINT64_C(600) /* between attempts at a renewal */
 #define TRUST_KEYS_MAX 256u        /* members' keys that were asked for */
 #define TRUST_TRIES 4u
-#define TRUST_ISSUED_MAX 8192u
 #define TRUST_MESSAGE_MAX 60000u
 
 enum trust_ask_kind { ASK_KEY, ASK_APPLY, ASK_RENEW };

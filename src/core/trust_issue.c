@@ -123,7 +123,7 @@ static struct trust_issued *issued_add(struct node *n, uint64_t id)
 	for (uint32_t i = 0; i < t->issued_len; i++)
 		if (t->issued[i].id == id)
 			return &t->issued[i];
-	if (t->issued_len == TRUST_ISSUED_MAX)
+	if (limit_full(&n->limits->v[LIMIT_ISSUED_ID], t->issued_len))
 		return NULL;
 	if (t->issued_len == t->issued_cap) {
 		uint32_t cap = t->issued_cap ? t->issued_cap * 2 : 4;

@@ -47,6 +47,22 @@ def test_limits_are_set_shown_and_remembered(net):
     check(limits(a)["links"]["value"] == 10, "a refused start changed something")
 
 
+def test_limits_of_what_is_kept_for_others(net):
+    a, b = net.node("a"), net.node("b")
+    for n in (a, b):
+        how = ("--limit", "records=20", "--limit", "relays=3", "--limit", "relay_bytes=64k")
+        n.create(*how) if n is a else n.join(a, *how)
+    codes = [a.run("record", "put", f"name{i}", "x", "--type", "shared", ok=False) for i in range(90)]
+    refused = [r.error for r in codes if r.code]
+    check(refused and set(refused) == {"EFULL"} and len(refused) <= 70, f"{refused}")
+    rows = [limits(n) for n in (a, b)]
+    check(sum(r["records"]["refused"] for r in rows) == len(refused), f"{rows}")
+    check(all(20 <= r["records"]["now"] <= 80 and r["record_bytes"]["now"] > 20 * 100 for r in rows), f"{rows}")
+    check(all(r["relays"]["value"] == 3 and r["relay_bytes"]["value"] == 65536 and r["roll"]["settable"] is False for r in rows), f"{rows}")
+    r = b.run("record", "put", "name0", "changed", "--type", "shared")
+    check(r.code == 0, "what is there can be changed all the same")
+
+
 def hostile(net, kind, count):
     a, b, late = net.node("a"), net.node("b"), net.node("late")
     a.create("--limit", "memory=32M")
