@@ -24,7 +24,8 @@ struct buf *buf_ref(struct buf *b)
 
 void buf_unref(struct buf *b)
 {
-	if (b && atomic_fetch_sub_explicit(&b->refs, 1, memory_order_acq_rel) == 1)
+	/* The only reference is ours: nobody else can take another one from it. */
+	if (b && (atomic_load_explicit(&b->refs, memory_order_acquire) == 1 || atomic_fetch_sub_explicit(&b->refs, 1, memory_order_acq_rel) == 1))
 		pool_free(b->pool, b, sizeof *b + b->cap);
 }
 

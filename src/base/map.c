@@ -18,6 +18,12 @@ void map_free(struct map *m)
 	map_init(m, m->pool);
 }
 
+void map_warm(const struct map *m, uint64_t key)
+{
+	if (m->cap)
+		__builtin_prefetch(&m->slots[map_home(m, key)]);
+}
+
 void *map_get(const struct map *m, uint64_t key)
 {
 	if (!m->cap)

@@ -20,6 +20,13 @@ struct map {
 
 void map_init(struct map *m, struct pool *p);
 void map_free(struct map *m); /* the slots, not what the values point at */
+/* Asks for the memory of p's bytes from .. to, of the place of a key: a map_get soon after does not wait for it. */
+static inline void mem_warm(const void *p, size_t from, size_t to)
+{
+	for (; from < to; from += 64)
+		__builtin_prefetch((const char *)p + from);
+}
+void map_warm(const struct map *m, uint64_t key);
 void *map_get(const struct map *m, uint64_t key);
 int map_put(struct map *m, uint64_t key, void *value); /* replaces; value not NULL; 0 or P2PS_ENOMEM */
 void *map_del(struct map *m, uint64_t key);            /* what was there, or NULL */

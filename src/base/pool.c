@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/slab.h"
+
 void pool_init(struct pool *p, size_t cap)
 {
 	atomic_init(&p->used, 0);
@@ -13,6 +15,7 @@ void pool_init(struct pool *p, size_t cap)
 	p->cap = cap;
 	p->fail_after = 0;
 	p->spares = NULL;
+	p->slab = NULL;
 }
 
 /* ---- spares: a few slots per size, filled and emptied by exchange, so that any thread may do either ---- */
@@ -75,15 +78,33 @@ static void pool_peak(struct pool *p, size_t used)
 		atomic_store_explicit(&p->peak, used, memory_order_relaxed);
 }
 
+/* Returns what it was before. With a slab there is one thread. */
+static size_t pool_add(struct pool *p, size_t n)
+{
+	if (!p->slab)
+		return atomic_fetch_add_explicit(&p->used, n, memory_order_relaxed);
+	size_t before = atomic_load_explicit(&p->used, memory_order_relaxed);
+	atomic_store_explicit(&p->used, before + n, memory_order_relaxed);
+	return before;
+}
+
+static void pool_give(struct pool *p, size_t n)
+{
+	if (p->slab)
+		atomic_store_explicit(&p->used, atomic_load_explicit(&p->used, memory_order_relaxed) - n, memory_order_relaxed);
+	else
+		atomic_fetch_sub_explicit(&p->used, n, memory_order_relaxed);
+}
+
 static bool pool_take(struct pool *p, size_t n)
 {
 	if (p->fail_after && --p->fail_after == 0) {
 		atomic_fetch_add_explicit(&p->refused, 1, memory_order_relaxed);
 		return false;
 	}
-	size_t before = atomic_fetch_add_explicit(&p->used, n, memory_order_relaxed);
+	size_t before = pool_add(p, n);
 	if (p->cap && (n > p->cap || before > p->cap - n)) { /* charges may have brought it above the cap */
-		atomic_fetch_sub_explicit(&p->used, n, memory_order_relaxed);
+		pool_give(p, n);
 		atomic_fetch_add_explicit(&p->refused, 1, memory_order_relaxed);
 		return false;
 	}
@@ -91,18 +112,20 @@ static bool pool_take(struct pool *p, size_t n)
 	return true;
 }
 
-static void pool_give(struct pool *p, size_t n) { atomic_fetch_sub_explicit(&p->used, n, memory_order_relaxed); }
-
-void pool_charge(struct pool *p, size_t n) { pool_peak(p, atomic_fetch_add_explicit(&p->used, n, memory_order_relaxed) + n); }
+void pool_charge(struct pool *p, size_t n) { pool_peak(p, pool_add(p, n) + n); }
 void pool_discharge(struct pool *p, size_t n) { pool_give(p, n); }
+
+static bool pool_slabbed(const struct pool *p, size_t n) { return p->slab && slab_takes(n); }
 
 void *pool_alloc(struct pool *p, size_t n)
 {
 	if (!pool_take(p, n))
 		return NULL;
-	void *m = calloc(1, n ? n : 1);
+	void *m = pool_slabbed(p, n) ? slab_alloc(p->slab, n) : calloc(1, n ? n : 1);
 	if (!m)
 		pool_give(p, n);
+	else if (pool_slabbed(p, n))
+		memset(m, 0, n);
 	return m;
 }
 
@@ -113,9 +136,24 @@ void *pool_alloc_raw(struct pool *p, size_t n)
 	struct pool_spares *s = spares_for(p, n);
 	void *m = s ? spare_take(s) : NULL;
 	if (!m)
-		m = malloc(n ? n : 1);
+		m = pool_slabbed(p, n) ? slab_alloc(p->slab, n) : malloc(n ? n : 1);
 	if (!m)
 		pool_give(p, n);
+	return m;
+}
+
+static void *pool_move(struct pool *p, void *old, size_t old_n, size_t n)
+{
+	if (!old || (!pool_slabbed(p, old_n) && !pool_slabbed(p, n)))
+		return pool_slabbed(p, n) ? slab_alloc(p->slab, n) : realloc(old, n ? n : 1);
+	void *m = pool_slabbed(p, n) ? slab_alloc(p->slab, n) : malloc(n);
+	if (!m)
+		return NULL;
+	memcpy(m, old, old_n < n ? old_n : n);
+	if (pool_slabbed(p, old_n))
+		slab_free(p->slab, old, old_n);
+	else
+		free(old);
 	return m;
 }
 
@@ -123,7 +161,7 @@ void *pool_realloc(struct pool *p, void *old, size_t old_n, size_t n)
 {
 	if (n > old_n && !pool_take(p, n - old_n))
 		return NULL;
-	void *m = realloc(old, n ? n : 1);
+	void *m = pool_move(p, old, old_n, n);
 	if (!m) {
 		if (n > old_n)
 			pool_give(p, n - old_n);
@@ -140,7 +178,9 @@ void pool_free(struct pool *p, void *ptr, size_t n)
 		return;
 	pool_give(p, n);
 	struct pool_spares *s = spares_for(p, n);
-	if (!s || !spare_keep(s, ptr))
+	if (pool_slabbed(p, n))
+		slab_free(p->slab, ptr, n);
+	else if (!s || !spare_keep(s, ptr))
 		free(ptr);
 }
 

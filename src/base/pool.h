@@ -17,6 +17,8 @@ struct pool_spares {
 	_Atomic(void *) slot[POOL_SPARES];
 };
 
+struct slab;
+
 struct pool {
 	atomic_size_t used; /* bytes */
 	atomic_size_t peak; /* most so far */
@@ -24,6 +26,7 @@ struct pool {
 	atomic_ulong refused;
 	unsigned long fail_after;
 	struct pool_spares *spares; /* POOL_SPARE_SIZES of them, or NULL */
+	struct slab *slab;  /* where the memory comes from; NULL: the system. With one, the pool is one thread's alone */
 };
 
 void pool_init(struct pool *p, size_t cap);

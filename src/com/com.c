@@ -214,6 +214,22 @@ void com_fingerprint(const struct crypto *cr, const uint8_t key[32], uint8_t out
 	memcpy(out, h, 16);
 }
 
+void com_warm(const struct com *c, unsigned stage, uint32_t link)
+{
+	const struct link *l = stage >= 3 && link ? map_get(&c->links, link) : NULL;
+	if (stage == 1) {
+		mem_warm(c, 0, 128);
+		mem_warm(c, offsetof(struct com, have_net), offsetof(struct com, membership));
+		mem_warm(c, offsetof(struct com, out), offsetof(struct com, counters) + 64);
+	} else if (stage == 2 && link) {
+		map_warm(&c->links, link);
+	} else if (stage == 3 && l) {
+		mem_warm(l, 0, sizeof *l);
+	} else if (stage == 4 && l && l->mate) {
+		mem_warm(l->mate, 0, sizeof *l->mate);
+	}
+}
+
 /* ---- peers known ---- */
 
 struct mate *mate_find(const struct com *c, uint64_t id) { return map_get(&c->mates, id); }

@@ -252,6 +252,7 @@ bool com_closing(const struct peer *p); /* its idle link is being closed; frames
 const char *com_check(const struct com *c); /* NULL, or a sentence about a broken invariant */
 uint32_t com_retry_ms(const struct com *c); /* within hooks.dialled and peer_down after P2PS_EBUSY; else 0 */
 void com_look(struct com *c); /* brings the limits' `now` up to date */
+void com_warm(const struct com *c, unsigned stage, uint32_t link); /* see node_warm */
 const struct com_counters *com_counters(const struct com *c);
 void com_fingerprint(const struct crypto *cr, const uint8_t key[32], uint8_t out[16]); /* first 16 bytes of SHA-256 */
 #endif

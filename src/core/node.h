@@ -54,6 +54,11 @@ void node_step(struct node *n, const struct event *ev, struct outbox *out);
 uint64_t node_deadline(const struct node *n);     /* boot time of the next EVENT_TIMER; UINT64_MAX: none */
 const char *node_check(const struct node *n);     /* NULL, or a sentence about a broken invariant */
 
+/* For worlds with many nodes: fetches what a step with a frame of that link will touch, in stages 0 to NODE_WARM - 1, each
+ * some hundred nanoseconds after the one before. Changes nothing. */
+#define NODE_WARM 5u
+void node_warm(const struct node *n, unsigned stage, uint32_t link);
+
 /* Read-only views for hosts, worlds and checkers. */
 uint64_t node_id(const struct node *n);
 const struct ring *node_ring(const struct node *n);

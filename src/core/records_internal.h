@@ -156,6 +156,7 @@ struct records {
 	struct { uint64_t from, to; bool used, sure; } handed[RECORDS_HANDED_MAX];
 	unsigned handed_at;
 	struct records_task task[RECORDS_TASKS_MAX];
+	unsigned task_top; /* no task was ever at this place or behind */
 	uint64_t former[RECORDS_FORMER_MAX], anchor[RECORDS_ANCHORS_MAX];
 	struct records_pending *pendings;
 	unsigned pending_n;

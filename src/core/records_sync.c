@@ -119,6 +119,12 @@ static bool anchor_matters(const struct node *n, uint64_t id)
 	return false;
 }
 
+static void task_put(struct records *rs, unsigned i, uint64_t id, uint64_t due)
+{
+	rs->task[i] = (struct records_task){.id = id, .due = due};
+	rs->task_top = i >= rs->task_top ? i + 1 : rs->task_top;
+}
+
 /* Whom to compare with now. */
 static unsigned tasks_ids(const struct node *n, uint64_t ids[RECORDS_TASKS_MAX])
 {
@@ -151,7 +157,7 @@ static void tasks_choose(struct node *n)
 	for (unsigned k = 0; k < all; k++)
 		for (unsigned i = 0; i < RECORDS_TASKS_MAX && !task_of(n, ids[k]); i++)
 			if (!rs->task[i].id)
-				rs->task[i] = (struct records_task){.id = ids[k], .due = n->now_us};
+				task_put(rs, i, ids[k], n->now_us);
 	for (unsigned i = 0; i < RECORDS_TASKS_MAX; i++) { /* only asked so far, and one of the first f now */
 		struct records_task *t = &rs->task[i];
 		if (t->id && t->done && !t->gives && t->step == STEP_IDLE && task_target(n, t) && !MUTANT(rec_new_neighbour_bare)) {
@@ -732,7 +738,7 @@ uint64_t records_sync_deadline(const struct node *n)
 	uint64_t at = rs->len ? rs->net_at : UINT64_MAX;
 	if (!rs->in || !rs->loaded)
 		return UINT64_MAX;
-	for (unsigned i = 0; i < RECORDS_TASKS_MAX; i++) {
+	for (unsigned i = 0; i < rs->task_top; i++) {
 		const struct records_task *t = &rs->task[i];
 		if (t->id && (!t->done || t->step != STEP_IDLE) && t->due < at)
 			at = t->due;

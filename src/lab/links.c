@@ -12,6 +12,7 @@
 #include "p2ps.h"
 
 #define SOCKET_BYTES (256u << 10) /* what the two kernels hold of one direction before the writer feels it */
+#define ROOM_BYTES 4096u /* a wide link is not told of less: a step for each frame would cost more than the frame */
 #define RESEND_US (WORLD_SECOND / 5)
 #define HOST_DIAL_US (10 * WORLD_SECOND)
 
@@ -70,7 +71,7 @@ static void link_untie(struct link *l, int e)
 /* to: -1: nobody is there. */
 static struct link *link_new(struct world *w, unsigned from, int to)
 {
-	struct link *l = world_alloc(sizeof *l);
+	struct link *l = memset(world_piece(w, sizeof *l), 0, sizeof *l);
 	for (int e = 0; e < 2; e++)
 		l->end[e].queue_tail = &l->end[e].queue;
 	link_tie(w, l, 0, from);
@@ -93,11 +94,13 @@ static struct flight *queue_take(struct world *w, struct end *e)
 	return f;
 }
 
+static void flight_free(struct world *w, struct flight *f) { world_piece_free(w, f, sizeof *f + f->len); }
+
 static void queue_drop(struct world *w, struct end *e)
 {
 	for (struct flight *f; (f = queue_take(w, e));) {
 		w->count.frames_lost += f->len != 0;
-		free(f);
+		flight_free(w, f);
 	}
 	e->held = 0;
 	e->stalled_since = 0;
@@ -111,7 +114,7 @@ __attribute__((noinline)) void links_unref(struct world *w, struct link *l)
 	queue_drop(w, &l->end[1]);
 	link_untie(l, 0);
 	link_untie(l, 1);
-	free(l);
+	world_piece_free(w, l, sizeof *l);
 }
 
 void links_free(struct world *w, struct world_node *n)
@@ -285,7 +288,8 @@ static void arrival_push(struct world *w, struct link *l, int from)
 static struct flight *flight_add(struct world *w, struct link *l, int from, uint32_t len)
 {
 	struct end *me = &l->end[from];
-	struct flight *f = world_alloc(sizeof *f + len);
+	struct flight *f = world_piece(w, sizeof *f + len);
+	f->next = NULL;
 	f->len = len;
 	*me->queue_tail = f;
 	me->queue_tail = &f->next;
@@ -297,7 +301,7 @@ static struct flight *flight_add(struct world *w, struct link *l, int from, uint
 static void room_arm(struct world *w, struct link *l, int e)
 {
 	struct end *me = &l->end[e];
-	if (me->room_pending)
+	if (me->room_pending || (!w->cfg.bandwidth && me->sent - me->told < ROOM_BYTES))
 		return;
 	uint64_t at = me->busy_until > w->now + 100 ? me->busy_until : w->now + 100;
 	uint64_t part = w->cfg.bandwidth ? (uint64_t)SOCKET_BYTES * WORLD_SECOND / w->cfg.bandwidth : 0;
@@ -438,7 +442,7 @@ static void item_frame(struct world *w, struct link *l, int e)
 	}
 	struct flight *f = queue_take(w, peer);
 	if (!f->len) {
-		free(f);
+		flight_free(w, f);
 		tell_down(w, l, e, P2PS_ECLOSED);
 		return;
 	}
@@ -455,7 +459,7 @@ static void item_frame(struct world *w, struct link *l, int e)
 		ev.frame.frame = (struct slice){NULL, f->bytes, f->len};
 		world_step(w, &w->nodes[me->node], &ev);
 	}
-	free(f);
+	flight_free(w, f);
 }
 
 static void item_room(struct world *w, struct link *l, int e)

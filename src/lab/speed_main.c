@@ -17,11 +17,13 @@
 #include "p2ps.h"
 
 #define MESSAGE_BYTES 100u
+#define PARTNERS 8u /* nodes that each one sends messages to */
+#define BURST 10u
 
 static const char usage[] =
 	"usage: lab-speed [--nodes N] [--seed S] [--join-s S] [--seconds S] [--lookups R] [--messages R] [--broadcasts R] [--json] [--hash]\n"
 	"Measures the simulated world with N nodes (default 1000): S simulated seconds each of rest, of R look-ups a second and node\n"
-	"(default 20), of R messages of 100 bytes a second and node to keys (default 20), and of R broadcasts a second (default 20). 0 leaves a part out. --hash prints the trace hash.\n";
+	"(default 20), of R messages of 100 bytes a second and node to one of eight others, ten at a time (default 100), and of R broadcasts a second (default 20). 0 leaves a part out. --hash prints the trace hash.\n";
 
 enum load { LOAD_LOOKUPS, LOAD_MESSAGES, LOAD_BROADCASTS };
 
@@ -96,6 +98,14 @@ static void cast(struct speed *s, unsigned node, enum cast_mode mode, uint64_t t
 	buf_unref(b);
 }
 
+/* Several one after another, as programs send them: each is a message and a frame of its own. */
+static void burst(struct speed *s, unsigned node)
+{
+	unsigned to = (node + 1 + (unsigned)rng_below(&s->work, PARTNERS) * (s->nodes / PARTNERS + 1)) % s->nodes;
+	for (unsigned i = 0; i < BURST; i++)
+		cast(s, node, CAST_NODE, s->id[to]);
+}
+
 static void trace(struct speed *s, unsigned node, uint64_t key)
 {
 	static const struct op *op;
@@ -121,11 +131,11 @@ static void load_call(void *ctx, uint64_t node, uint64_t kind)
 	unsigned per_s = kind == LOAD_LOOKUPS ? s->lookups : kind == LOAD_MESSAGES ? s->messages : s->broadcasts;
 	if (world_now(s->w) >= s->load_end || kind != s->load)
 		return;
-	world_at(s->w, world_now(s->w) + 1 + rng_below(&s->work, 2 * WORLD_SECOND / per_s), load_call, s, node, kind);
+	world_at(s->w, world_now(s->w) + 1 + rng_below(&s->work, 2 * WORLD_SECOND * (kind == LOAD_MESSAGES ? BURST : 1) / per_s), load_call, s, node, kind);
 	if (kind == LOAD_LOOKUPS)
 		trace(s, (unsigned)node, rng_u64(&s->work));
 	else if (kind == LOAD_MESSAGES)
-		cast(s, (unsigned)node, CAST_KEY, rng_u64(&s->work));
+		burst(s, (unsigned)node);
 	else
 		cast(s, (unsigned)rng_below(&s->work, s->nodes), CAST_ALL, 0);
 }
@@ -308,7 +318,7 @@ static void options(struct speed *s, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-	struct speed s = {.nodes = 1000, .seconds = 20, .lookups = 20, .messages = 20, .broadcasts = 20, .seed = 1};
+	struct speed s = {.nodes = 1000, .seconds = 20, .lookups = 20, .messages = 100, .broadcasts = 20, .seed = 1};
 	options(&s, argc, argv);
 	if (!s.join_s)
 		s.join_s = s.nodes / 1000 < 20 ? 20 : s.nodes / 1000;

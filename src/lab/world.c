@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <xxhash.h>
 
 #include "base/le.h"
@@ -19,6 +20,11 @@
 #define DEFAULT_POOL (64u << 20)
 #define WALL_START_MS UINT64_C(1760000000000)
 #define JOIN_MAX 8u
+
+struct block {
+	struct block *next;
+	void *p;
+};
 
 /* What the node's configuration points at; lives as long as the process. */
 struct world_args {
@@ -36,48 +42,179 @@ void *world_alloc(size_t n)
 	return p;
 }
 
-/* ---- the heap ---- */
-static bool item_before(const struct item *a, const struct item *b)
+/* ---- memory ---- */
+/* Blocks of worlds that are gone wait here for the next one: small worlds come by the thousand. */
+#define BLOCKS_KEPT 64u
+static _Thread_local void *kept[BLOCKS_KEPT];
+static _Thread_local unsigned kept_n;
+
+static void *memory_grow(void *ctx)
 {
-	return a->at != b->at ? a->at < b->at : a->seq < b->seq;
+	struct world *w = ctx;
+	struct block *b;
+	void *p = kept_n ? kept[--kept_n] : NULL;
+	if (!p && (p = aligned_alloc(SLAB_BLOCK, SLAB_BLOCK)))
+		madvise(p, SLAB_BLOCK, MADV_HUGEPAGE); /* a wish */
+	if (!p || !(b = malloc(sizeof *b)))
+		abort();
+	*b = (struct block){w->memory, p};
+	w->memory = b;
+	return p;
 }
 
-void world_push(struct world *w, struct item it)
+static void memory_free(struct world *w)
 {
-	if (w->heap_len == w->heap_cap) {
-		w->heap_cap = w->heap_cap ? w->heap_cap * 2 : 256;
-		w->heap = realloc(w->heap, w->heap_cap * sizeof *w->heap);
-		if (!w->heap)
-			abort();
+	for (struct block *b = w->memory, *next; b; b = next) {
+		next = b->next;
+		if (kept_n < BLOCKS_KEPT)
+			kept[kept_n++] = b->p;
+		else
+			free(b->p);
+		free(b);
 	}
-	it.at = it.at > w->now ? it.at : w->now;
-	it.seq = w->seq++;
+}
+
+void *world_piece(struct world *w, size_t n)
+{
+	void *p = slab_takes(n) ? slab_alloc(&w->slab, n) : malloc(n);
+	if (!p)
+		abort();
+	return p;
+}
+
+void world_piece_free(struct world *w, void *p, size_t n)
+{
+	if (slab_takes(n))
+		slab_free(&w->slab, p, n);
+	else
+		free(p);
+}
+
+/* ---- what is to come ---- */
+static bool due_before(const struct due *a, const struct due *b) { return a->at != b->at ? a->at < b->at : a->order < b->order; }
+
+/* Children of i are 4i + 1 to 4i + 4: with three places left free in front they share a line of 64 bytes. */
+static void heap_grow(struct world *w)
+{
+	uint32_t cap = w->heap_cap ? w->heap_cap * 2 : 256;
+	struct due *memory = aligned_alloc(64, (cap + 4) * sizeof *memory);
+	if (!memory)
+		abort();
+	if (w->heap_len)
+		memcpy(memory + 3, w->heap, w->heap_len * sizeof *memory);
+	free(w->heap_memory);
+	w->heap_memory = memory;
+	w->heap = memory + 3;
+	w->heap_cap = cap;
+}
+
+static void heap_push(struct world *w, struct due d)
+{
+	if (w->heap_len == w->heap_cap)
+		heap_grow(w);
 	uint32_t i = w->heap_len++;
-	while (i && item_before(&it, &w->heap[(i - 1) / 4])) {
+	while (i && due_before(&d, &w->heap[(i - 1) / 4])) {
 		w->heap[i] = w->heap[(i - 1) / 4];
 		i = (i - 1) / 4;
 	}
-	w->heap[i] = it;
+	w->heap[i] = d;
 }
 
-static struct item heap_pop(struct world *w)
+static struct due heap_pop(struct world *w)
 {
-	struct item top = w->heap[0], last = w->heap[--w->heap_len];
+	struct due top = w->heap[0], last = w->heap[--w->heap_len];
 	uint32_t i = 0;
 	for (;;) {
 		uint32_t best = 4 * i + 1;
 		if (best >= w->heap_len)
 			break;
 		for (uint32_t c = best + 1; c < 4 * i + 5 && c < w->heap_len; c++)
-			if (item_before(&w->heap[c], &w->heap[best]))
+			if (due_before(&w->heap[c], &w->heap[best]))
 				best = c;
-		if (!item_before(&w->heap[best], &last))
+		if (!due_before(&w->heap[best], &last))
 			break;
 		w->heap[i] = w->heap[best];
 		i = best;
 	}
 	w->heap[i] = last;
 	return top;
+}
+
+static uint32_t slot_take(struct world *w)
+{
+	uint32_t slot = w->items_free;
+	if (slot != UINT32_MAX) {
+		w->items_free = w->items[slot].serial;
+		return slot;
+	}
+	if (w->items_used == w->items_cap) {
+		w->items_cap = w->items_cap ? w->items_cap * 2 : 256;
+		w->items = realloc(w->items, w->items_cap * sizeof *w->items);
+		if (!w->items || w->items_cap > 1u << DUE_SLOT_BITS)
+			abort();
+	}
+	return w->items_used++;
+}
+
+void world_push(struct world *w, struct item it)
+{
+	uint32_t slot = slot_take(w), i = w->near_len;
+	struct due d = {it.at > w->now ? it.at : w->now, w->seq++ << DUE_SLOT_BITS | slot};
+	w->items[slot] = it;
+	if (!i || !due_before(&d, &w->near[i - 1])) {
+		heap_push(w, d);
+		return;
+	}
+	if (i == NEAR)
+		heap_push(w, w->near[--i]);
+	else
+		w->near_len++;
+	for (; i && due_before(&d, &w->near[i - 1]); i--)
+		w->near[i] = w->near[i - 1];
+	w->near[i] = d;
+}
+
+/* Asks for the memory of things to come while others are done: a little more of each the nearer it is. */
+static void warm(const struct world *w, unsigned place)
+{
+	const struct item *it = &w->items[w->near[place].order & ((1u << DUE_SLOT_BITS) - 1)];
+	if (place == NEAR - 2) {
+		__builtin_prefetch(it);
+		return;
+	}
+	if (it->kind == ITEM_CALL)
+		return;
+	const struct world_node *n = &w->nodes[it->node];
+	bool of_link = it->kind >= ITEM_DIAL && it->kind <= ITEM_STALL;
+	if (place == NEAR - 3) {
+		mem_warm(n, 0, offsetof(struct world_node, slab));
+		mem_warm(n, offsetof(struct world_node, net), offsetof(struct world_node, public_key));
+		mem_warm(n, offsetof(struct world_node, address), sizeof *n);
+		mem_warm(it->link, 0, of_link ? sizeof *it->link : 0);
+	} else if (n->machine && w->cfg.machine->warm) {
+		const struct end *me = of_link ? &it->link->end[it->end] : NULL;
+		if (place == NEAR - 4 && it->kind == ITEM_FRAME && it->link->end[!it->end].queue)
+			mem_warm(it->link->end[!it->end].queue, 0, 192);
+		w->cfg.machine->warm(n->machine, NEAR - 4 - place, me ? me->no : 0);
+	}
+}
+
+/* The next thing, when it is due until then. */
+static bool next_take(struct world *w, uint64_t until_us, struct item *it)
+{
+	while (w->near_len < NEAR && w->heap_len)
+		w->near[w->near_len++] = heap_pop(w);
+	if (!w->near_len || w->near[0].at > until_us)
+		return false;
+	uint32_t slot = w->near[0].order & ((1u << DUE_SLOT_BITS) - 1);
+	w->now = w->near[0].at;
+	*it = w->items[slot];
+	w->items[slot].serial = w->items_free;
+	w->items_free = slot;
+	memmove(w->near, w->near + 1, --w->near_len * sizeof w->near[0]);
+	for (unsigned i = 0; i < w->near_len; i++)
+		warm(w, i);
+	return true;
 }
 
 void world_drop(struct world *w, struct item *it)
@@ -96,6 +233,8 @@ void world_drop(struct world *w, struct item *it)
 static uint64_t clock_at(const struct world_node *n, uint64_t t)
 {
 	uint64_t run = t - WORLD_START_US;
+	if (!n->drift_ppm)
+		return n->clock_base + run;
 	int64_t wrong = (int64_t)(run / 1000000) * n->drift_ppm + (int64_t)(run % 1000000) * n->drift_ppm / 1000000;
 	return n->clock_base + run + (uint64_t)wrong;
 }
@@ -103,19 +242,25 @@ static uint64_t clock_at(const struct world_node *n, uint64_t t)
 /* The first world time at which that node's clock shows at least `clock`. */
 static uint64_t time_of(const struct world *w, const struct world_node *n, uint64_t clock)
 {
-	uint64_t now = clock_at(n, w->now);
+	uint64_t now = clock_at(n, w->now), t = w->now;
 	if (clock <= now)
 		return w->now;
 	uint64_t ahead = clock - now;
 	if (ahead > UINT64_C(1) << 50)
 		return UINT64_MAX;
-	uint64_t t = w->now + ahead - (ahead / 1000000 + 1) * (uint64_t)(n->drift_ppm < 0 ? 0 : n->drift_ppm) - 1;
-	if (t < w->now || t > w->now + ahead)
-		t = w->now;
-	for (uint64_t step = UINT64_C(1) << 40; step; step >>= 1)
-		if (clock_at(n, t + step) < clock)
-			t += step;
-	return t + 1;
+	if (!n->drift_ppm)
+		return t + ahead;
+	for (unsigned i = 0; i < 64; i++) { /* what is missing shrinks by the drift each time */
+		int64_t missing = (int64_t)(clock - clock_at(n, t));
+		if (missing >= -1 && missing <= 1)
+			break;
+		t += (uint64_t)missing;
+	}
+	while (clock_at(n, t) < clock)
+		t++;
+	while (t > w->now && clock_at(n, t - 1) >= clock)
+		t--;
+	return t;
 }
 
 uint64_t world_node_clock(const struct world *w, unsigned i) { return clock_at(&w->nodes[i], w->now); }
@@ -131,6 +276,8 @@ static void node_init(struct world *w, unsigned i)
 	n->index = i;
 	n->timer_at = UINT64_MAX;
 	pool_init(&n->pool, w->cfg.pool_cap ? w->cfg.pool_cap : DEFAULT_POOL);
+	slab_init(&n->slab, &w->source);
+	n->pool.slab = &n->slab;
 	disk_init(&n->disk);
 	map_init(&n->links, &w->pool);
 	rng_init_u64(&n->net, w->cfg.seed, "net", i);
@@ -156,7 +303,11 @@ struct world *world_new(const struct world_config *cfg, const struct world_hooks
 	if (hooks)
 		w->hooks = *hooks;
 	w->now = WORLD_START_US;
+	w->items_free = UINT32_MAX;
+	w->source = (struct slab_source){.grow = memory_grow, .ctx = w};
+	slab_init(&w->slab, &w->source);
 	pool_init(&w->pool, 0);
+	w->pool.slab = &w->slab;
 	map_init(&w->blocks, &w->pool);
 	map_init(&w->mutes, &w->pool);
 	arena_init(&w->arena, ARENA_CAP);
@@ -184,7 +335,9 @@ static void process_free(struct world *w, struct world_node *n)
 	free(n->args);
 	n->args = NULL;
 	size_t left = atomic_load(&n->pool.used);
-	if (left)
+	if (!left)
+		slab_drop(&n->slab);
+	else
 		world_fail(w, "node %u left %zu bytes of its pool behind", n->index, left);
 }
 
@@ -205,16 +358,18 @@ void world_free(struct world *w)
 		disk_free(&n->disk);
 		map_free(&n->links);
 	}
-	for (uint32_t i = 0; i < w->heap_len; i++)
-		world_drop(w, &w->heap[i]);
+	for (struct item it; next_take(w, UINT64_MAX, &it);)
+		world_drop(w, &it);
 	for (unsigned i = 0; i < w->cfg.nodes; i++)
 		links_free(w, &w->nodes[i]);
-	free(w->heap);
+	free(w->heap_memory);
+	free(w->items);
 	free(w->nodes);
 	map_free(&w->blocks);
 	map_free(&w->mutes);
 	outbox_free(&w->out);
 	arena_free(&w->arena);
+	memory_free(w);
 	free(w);
 }
 
@@ -538,11 +693,8 @@ static void item_run(struct world *w, struct item *it)
 
 void world_run_until(struct world *w, uint64_t until_us)
 {
-	while (w->heap_len && w->heap[0].at <= until_us && !w->failed[0]) {
-		struct item it = heap_pop(w);
-		w->now = it.at;
+	for (struct item it; !w->failed[0] && next_take(w, until_us, &it);)
 		item_run(w, &it);
-	}
 	if (!w->failed[0] && w->now < until_us)
 		w->now = until_us;
 }

@@ -11,6 +11,7 @@
 #include <stdio.h>
 
 #include "base/rng.h"
+#include "base/slab.h"
 #include "core/node.h"
 #include "lab/disk.h"
 
@@ -24,6 +25,8 @@ struct world_machine {
 	void (*step)(void *m, const struct event *ev, struct outbox *out);
 	uint64_t (*deadline)(const void *m);
 	const char *(*check)(const void *m);
+	/* Fetches what a step with that link (0: none) will touch, in stages 0 to 4, each using what the one before fetched. May be NULL. */
+	void (*warm)(const void *m, unsigned stage, uint32_t link);
 };
 extern const struct world_machine world_machine_node; /* node_new and so on */
 
@@ -77,6 +80,7 @@ struct world_node {
 	uint32_t boot;           /* starts so far; the process of an event must be the one that it was meant for */
 	void *machine;
 	struct pool pool;        /* the node's own memory */
+	struct slab slab;
 	struct disk disk;
 	struct rng net, faults;  /* delays of what it sends; what happens to it */
 	uint8_t side;            /* of a split network */

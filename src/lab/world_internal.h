@@ -52,8 +52,15 @@ struct io_wait {
 	struct disk_answer answer;
 };
 
+/* When something is due, and where it stands in `items`. Four of the heap fit into a line of the cache. */
+struct due {
+	uint64_t at, order; /* order: sequence << DUE_SLOT_BITS | slot */
+};
+#define DUE_SLOT_BITS 26u
+#define NEAR 8u
+
 struct item {
-	uint64_t at, seq;
+	uint64_t at; /* wanted; what counts is `due` */
 	uint8_t kind, end;
 	uint32_t node, boot;
 	union {
@@ -68,8 +75,16 @@ struct world {
 	struct world_config cfg;
 	struct world_hooks hooks;
 	struct pool pool;
-	struct item *heap;
+	struct slab_source source; /* of the nodes' memory */
+	struct slab slab;          /* the world's own: links, frames under way */
+	struct block *memory;      /* the blocks of the source */
+	struct due *heap;          /* of four children each */
+	void *heap_memory;
 	uint32_t heap_len, heap_cap;
+	struct due near[NEAR];     /* the next ones, in order; everything in the heap comes after them */
+	uint32_t near_len;
+	struct item *items;        /* by slot; a free one has the next free slot in `serial` */
+	uint32_t items_cap, items_used, items_free;
 	uint64_t now, seq, hash;
 	struct world_node *nodes;
 	struct map blocks, mutes;  /* by from << 32 | to: how often, as a pointer */
@@ -86,6 +101,8 @@ void world_push(struct world *w, struct item it); /* seq is given here */
 void world_drop(struct world *w, struct item *it); /* gives back what it holds */
 void world_step(struct world *w, struct world_node *n, struct event *ev);
 void *world_alloc(size_t n); /* zeroed; never NULL */
+void *world_piece(struct world *w, size_t n); /* from the world's slab, undefined; never NULL */
+void world_piece_free(struct world *w, void *p, size_t n);
 bool world_arrives(const struct world *w, unsigned from, unsigned to);
 bool world_muted(const struct world *w, unsigned from, unsigned to);
 void world_poison(struct world *w, struct world_node *n);
