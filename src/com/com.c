@@ -906,7 +906,7 @@ int com_send(struct com *c, struct peer *p, enum link_class class, const struct 
 		slice_drop(&f.body);
 		return P2PS_EUNREACHABLE;
 	}
-	if (!frame_type_control(f.type) && (wait || link_queued(l) > COM_QUEUE_HIGH)) {
+	if (!frame_type_control(f.type) && (wait || link_queued(l) > link_high(l))) {
 		c->counters.congested++;
 		slice_drop(&f.body);
 		return P2PS_EBUSY;
@@ -922,7 +922,7 @@ bool com_congested(const struct com *c, const struct peer *p, enum link_class cl
 	bool wait;
 	const struct link *l = send_link(m, class, &wait);
 	(void)c;
-	return l ? wait || link_queued(l) > COM_QUEUE_HIGH : m->pending >= COM_PENDING || m->pending_bytes > COM_QUEUE_HIGH;
+	return l ? wait || link_queued(l) > link_high(l) : m->pending >= COM_PENDING || m->pending_bytes > COM_QUEUE_HIGH;
 }
 
 void com_close_peer(struct com *c, struct peer *p, int err)

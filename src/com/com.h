@@ -38,7 +38,8 @@
 #define COM_ASKED_QUEUE 16384u           /* bytes queued on a link, with which it is slow rather than silent */
 #define COM_IDLE_US 20000000u            /* a link held by nobody is closed after this */
 #define COM_PENDING 64u                  /* frames that wait for a peer to be connected */
-#define COM_QUEUE_HIGH (1u << 20)        /* bytes queued on a link above which com_congested() */
+#define COM_QUEUE_HIGH (1u << 20)        /* bytes queued on a bulk link above which com_congested() */
+#define COM_CONTROL_HIGH (1u << 18)      /* ... on a control link: what renews a lease comes behind them */
 
 /* Who and where a node is: what members tell each other about members. Strings belong to the holder's pool. */
 struct contact {

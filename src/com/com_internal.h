@@ -130,7 +130,7 @@ struct link {
 	bool asked;   /* control: the peer holds us */
 	bool last;    /* LINK_DONE or LINK_CLOSED without loss: its peer goes on without peer_down */
 	bool probing; /* LINK_PARKED: the up link of the same peer is being asked whether it is alive */
-	bool full;    /* crossed COM_QUEUE_HIGH */
+	bool full;    /* crossed link_high() */
 	bool crowded; /* control: bulk had to wait although not full */
 	uint8_t key[32];
 	struct mate *mate;
@@ -243,6 +243,7 @@ static inline void com_arm(struct com *c, uint64_t at_us)
 static inline struct mate *mate_of(const struct peer *p) { return (struct mate *)p; }
 static inline struct limit *com_limit(const struct com *c, enum limit_id id) { return &c->cfg.limits->v[id]; }
 static inline uint64_t link_queued(const struct link *l) { return l->sent - l->drained; }
+static inline uint64_t link_high(const struct link *l) { return l->class == LINK_BULK ? COM_QUEUE_HIGH : COM_CONTROL_HIGH; }
 
 /* ---- com.c: peers ---- */
 /* The peer (NULL: not known yet) is busy and says for how long; what it is to be taken for, in ms. */

@@ -174,7 +174,7 @@ bool link_push(struct com *c, struct link *l, const void *head, uint16_t head_le
 	else
 		outbox_send(c->out, l->number, head, head_len, body);
 	uint64_t queued = link_queued(l);
-	l->full |= queued > COM_QUEUE_HIGH;
+	l->full |= queued > link_high(l);
 	l->crowded |= queued > BULK_WAIT;
 	struct limit *most = com_limit(c, LIMIT_PEER_QUEUE_ID);
 	if (queued > most->peak)
@@ -495,8 +495,8 @@ void link_room(struct com *c, struct link *l, uint64_t drained)
 	if (drained > l->drained)
 		l->drained = drained < l->sent ? drained : l->sent;
 	uint64_t queued = link_queued(l);
-	bool told = (l->full && queued <= COM_QUEUE_HIGH / 2) || (l->crowded && queued <= BULK_WAIT / 2);
-	l->full &= queued > COM_QUEUE_HIGH / 2;
+	bool told = (l->full && queued <= link_high(l) / 2) || (l->crowded && queued <= BULK_WAIT / 2);
+	l->full &= queued > link_high(l) / 2;
 	l->crowded &= queued > BULK_WAIT / 2;
 	if (told && l->state == LINK_UP && c->cfg.hooks.room)
 		c->cfg.hooks.room(c->cfg.hooks.ctx, &l->mate->p);
