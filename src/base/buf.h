@@ -9,7 +9,7 @@
 
 #include "base/pool.h"
 
-#define BUF_HEADROOM 256 /* room in front of a payload for the largest header with its extensions */
+#define BUF_HEADROOM 448 /* room in front of a payload for the largest header with its extensions */
 
 struct buf {
 	atomic_uint refs;

@@ -26,6 +26,7 @@ static uint8_t ext_length(uint8_t type)
 	case FRAME_EXT_SIGNATURE: return 96;
 	case FRAME_EXT_SEAL: return 48;
 	case FRAME_EXT_FRAGMENT: return 8;
+	case FRAME_EXT_PATH: return 0; /* as it says */
 	default: return 0;
 	}
 }
@@ -38,7 +39,17 @@ static bool ext_once(bool *has)
 	return first;
 }
 
-static bool ext_read(struct frame *f, uint8_t type, const uint8_t *v)
+static bool path_read(struct frame *f, const uint8_t *v, uint8_t len)
+{
+	if (f->path_depth || len < 33 || (len - 1) % 32 || (len - 1u) / 32 > FRAME_PATH_MAX)
+		return false;
+	f->path_depth = (uint8_t)((len - 1) / 32);
+	f->path_place = v[0];
+	f->path = v + 1;
+	return f->path_place >> f->path_depth == 0;
+}
+
+static bool ext_read(struct frame *f, uint8_t type, const uint8_t *v, uint8_t len)
 {
 	switch (type) {
 	case FRAME_EXT_EPOCH:
@@ -59,6 +70,8 @@ static bool ext_read(struct frame *f, uint8_t type, const uint8_t *v)
 		f->fragment_offset = le32(v);
 		f->fragment_total = le32(v + 4);
 		return ext_once(&f->has_fragment);
+	case FRAME_EXT_PATH:
+		return path_read(f, v, len);
 	default:
 		f->unknown_exts++;
 		return true;
@@ -71,7 +84,7 @@ static int exts_read(struct frame *f, const uint8_t *p, uint32_t n)
 		if (n < 2 || p[1] > n - 2)
 			return P2PS_EPROTO;
 		uint8_t want = ext_length(p[0]);
-		if ((want && p[1] != want) || !ext_read(f, p[0], p + 2))
+		if ((want && p[1] != want) || !ext_read(f, p[0], p + 2, p[1]))
 			return P2PS_EPROTO;
 		n -= 2u + p[1];
 		p += 2u + p[1];
@@ -148,12 +161,20 @@ static uint8_t *exts_write(const struct frame *f, uint8_t *p)
 		put_le32(p + 4, f->fragment_total);
 		p += 8;
 	}
+	if (f->path_depth) {
+		uint8_t len = (uint8_t)(32 * f->path_depth);
+		p[0] = FRAME_EXT_PATH;
+		p[1] = len + 1;
+		p[2] = f->path_place;
+		memcpy(p + 3, f->path, len);
+		p += 3 + len;
+	}
 	return p;
 }
 
 uint16_t frame_encode(const struct frame *f, uint8_t head[SEAM_HEAD_MAX])
 {
-	bool ext = f->has_epoch || f->has_interval || f->has_signature || f->has_seal || f->has_fragment;
+	bool ext = f->has_epoch || f->has_interval || f->has_signature || f->has_seal || f->has_fragment || f->path_depth;
 	assert(f->body.len + f->prefix_len <= FRAME_BODY_MAX);
 	uint16_t len = FRAME_HEADER;
 	if (ext) {

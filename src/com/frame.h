@@ -16,7 +16,8 @@
 
 #define FRAME_HEADER 40u
 #define FRAME_BODY_MAX (65536u + 256u)
-#define FRAME_EXT_MAX 214u /* header and extensions fit SEAM_HEAD_MAX */
+#define FRAME_EXT_MAX 406u /* header and extensions fit SEAM_HEAD_MAX */
+#define FRAME_PATH_MAX 6u  /* one signature for 2^6 batches */
 #define FRAME_MAX (FRAME_HEADER + 2u + FRAME_EXT_MAX + FRAME_BODY_MAX)
 
 /* X(name, number, control message?, sentence). `control` decides which statistics a frame counts in. */
@@ -63,9 +64,10 @@ enum frame_flag {
 enum frame_ext {
 	FRAME_EXT_EPOCH = 1,    /* u64 counter, u64 random */
 	FRAME_EXT_INTERVAL = 2, /* u64 end of the interval that the receiver covers (its start is the receiver) */
-	FRAME_EXT_SIGNATURE = 3, /* 64-byte Ed25519 by the origin over the batch (see PROTOCOL), 32-byte key of the origin */
+	FRAME_EXT_SIGNATURE = 3, /* 64-byte Ed25519 by the origin (see PROTOCOL), 32-byte key of the origin */
 	FRAME_EXT_SEAL = 4,     /* 48 bytes: ephemeral key and tag head of a body sealed to one receiver */
 	FRAME_EXT_FRAGMENT = 5, /* u32 offset, u32 total bytes of the entry that this body is a part of */
+	FRAME_EXT_PATH = 6,     /* u8 place, 1 to FRAME_PATH_MAX times 32 bytes: from this batch to the hash that is signed */
 };
 
 struct frame {
@@ -75,13 +77,15 @@ struct frame {
 	uint64_t epoch[2], interval_end;
 	uint8_t signature[64], signer[32], seal[48];
 	uint32_t fragment_offset, fragment_total;
+	const uint8_t *path; /* path_depth times 32 bytes, borrowed; path_depth 0: none */
+	uint8_t path_depth, path_place;
 	uint32_t unknown_exts;
 	struct slice body; /* borrowed view after frame_decode */
 	/* Only when encoding: the body's first bytes, which travel in the head, so that a shared payload is neither copied
 	 * nor written to. At most SEAM_HEAD_MAX less header and extensions; borrowed for the call: com_send of a frame
 	 * with a prefix is for peers that are up. */
 	const uint8_t *prefix;
-	uint8_t prefix_len;
+	uint16_t prefix_len;
 };
 
 /* Whole length of the frame that starts with these FRAME_HEADER bytes; 0 when it is over the limits (close the link). */

@@ -59,13 +59,16 @@ static void assert_same(const struct frame *a, const struct frame *b)
 	assert_memory_equal(a->signer, b->signer, sizeof a->signer);
 	assert_memory_equal(a->seal, b->seal, sizeof a->seal);
 	assert_true(a->fragment_offset == b->fragment_offset && a->fragment_total == b->fragment_total);
+	assert_true(a->path_depth == b->path_depth && a->path_place == b->path_place);
+	if (a->path_depth)
+		assert_memory_equal(a->path, b->path, 32u * a->path_depth);
 	assert_int_equal(a->body.len, b->body.len);
 	assert_memory_equal(a->body.p, b->body.p, a->body.len);
 }
 
 static struct frame random_frame(struct rng *r, unsigned exts)
 {
-	static uint8_t body[300];
+	static uint8_t body[300], path[32 * FRAME_PATH_MAX];
 	struct frame f = {.type = (uint8_t)rng_u64(r), .service = (uint8_t)rng_u64(r), .hops = (uint8_t)rng_u64(r),
 			  .flags = (uint8_t)(rng_u64(r) & ~(uint64_t)FRAME_EXT), .src = rng_u64(r), .dst = rng_u64(r),
 			  .incarnation = rng_u64(r), .sequence = rng_u64(r)};
@@ -81,6 +84,12 @@ static struct frame random_frame(struct rng *r, unsigned exts)
 		rng_bytes(r, f.seal, sizeof f.seal);
 	if ((f.has_fragment = exts & 16))
 		f.fragment_offset = (uint32_t)rng_u64(r), f.fragment_total = (uint32_t)rng_u64(r);
+	if (exts & 32) {
+		f.path_depth = (uint8_t)(1 + rng_below(r, FRAME_PATH_MAX));
+		f.path_place = (uint8_t)rng_below(r, 1u << f.path_depth);
+		rng_bytes(r, path, sizeof path);
+		f.path = path;
+	}
 	return f;
 }
 
@@ -90,7 +99,7 @@ static void test_round_trip(void **state)
 	struct frame back;
 	rng_init_u64(&r, 1, "frame", 0);
 	for (unsigned round = 0; round < 100; round++)
-		for (unsigned exts = 0; exts < 32; exts++) {
+		for (unsigned exts = 0; exts < 64; exts++) {
 			struct frame f = random_frame(&r, exts);
 			uint32_t n = encode(&f);
 			assert_int_equal(frame_length(bytes), n);
@@ -105,14 +114,14 @@ static void test_mutations(void **state)
 {
 	struct rng r;
 	struct frame f, back, again;
-	uint8_t kept[512];
+	uint8_t kept[1024];
 	unsigned accepted = 0, rejected = 0;
 	rng_init_u64(&r, 2, "frame", 0);
 	for (unsigned round = 0; round < 20000; round++) {
-		f = random_frame(&r, (unsigned)rng_below(&r, 31));
+		f = random_frame(&r, (unsigned)rng_below(&r, 64));
 		uint32_t n = encode(&f);
 		for (uint64_t k = rng_below(&r, 3) + 1; k; k--)
-			bytes[rng_below(&r, n < 120 ? n : 120)] = (uint8_t)rng_u64(&r);
+			bytes[rng_below(&r, n < 400 ? n : 400)] = (uint8_t)rng_u64(&r);
 		if (rng_below(&r, 4) == 0)
 			n = (uint32_t)rng_below(&r, n);
 		if (n >= FRAME_HEADER && rng_below(&r, 2)) /* else nearly all fail by their length */
@@ -125,6 +134,9 @@ static void test_mutations(void **state)
 		assert_in_range(f.body.len, 0, n);
 		memcpy(kept, f.body.p, f.body.len);
 		f.body.p = kept;
+		uint8_t path[32 * FRAME_PATH_MAX];
+		if (f.path_depth)
+			f.path = memcpy(path, f.path, 32u * f.path_depth);
 		n = encode(&f);
 		assert_int_equal(frame_decode(&again, whole(n)), 0);
 		again.unknown_exts = 0;

@@ -78,7 +78,7 @@ void outbox_log(struct outbox *o, enum log_level level, const char *fmt, ...)
 
 void outbox_send(struct outbox *o, uint32_t link, const void *head, uint16_t head_len, struct slice body)
 {
-	struct action_send *s = head_len <= SEAM_HEAD_MAX ? arena_alloc(o->arena, sizeof *s) : NULL;
+	struct action_send *s = head_len <= SEAM_HEAD_MAX ? arena_alloc(o->arena, offsetof(struct action_send, head) + head_len) : NULL;
 	struct action *a = s ? outbox_add(o, ACTION_SEND) : NULL;
 	if (!a) {
 		o->overflow = true;

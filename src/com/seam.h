@@ -19,7 +19,7 @@
 #include "base/value.h"
 
 #define SEAM_DIALLED 0x80000000u
-#define SEAM_HEAD_MAX 256 /* bytes of frame header with extensions; also BUF_HEADROOM */
+#define SEAM_HEAD_MAX 448 /* bytes of frame header with extensions; also BUF_HEADROOM */
 
 enum link_class { LINK_CONTROL, LINK_BULK };
 enum link_kind { LINK_TCP, LINK_SIM, LINK_RELAY /* COM's own: through a common neighbour, see com/circuit.c */ };
@@ -154,8 +154,8 @@ enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
 struct action_send {
 	uint32_t link;
 	uint16_t head_len;
-	uint8_t head[SEAM_HEAD_MAX];
 	struct slice body;
+	uint8_t head[SEAM_HEAD_MAX]; /* head_len of them are there */
 };
 
 struct action_deliver {

@@ -412,7 +412,7 @@ static bool request_start_one(struct node *n, struct cast_request_state *rq)
 	rq->open++;
 	request_step(rq, targets, s.len, count);
 	if (fits) {
-		cast_item_start(n, it);
+		cast_group_start(n, it);
 	} else {
 		rq->failed = rq->reliable ? 0 : P2PS_ENOMEM;
 		cast_item_expire(n, it);
@@ -671,6 +671,17 @@ static void cast_take(struct node *n, struct peer *p, const struct frame *f, con
 	if (f->has_signature) {
 		memcpy(it->signature, f->signature, sizeof it->signature);
 		memcpy(it->signer, f->signer, sizeof it->signer);
+		it->path_place = f->path_place;
+		it->path_depth = f->path_depth;
+	}
+	if (it->path_depth) {
+		it->path = pool_alloc_raw(n->pool, 32u * it->path_depth);
+		if (!it->path) {
+			cast_item_drop(n, it);
+			cast_refuse(n, p, h, 0, P2PS_EBUSY);
+			return;
+		}
+		memcpy(it->path, f->path, 32u * it->path_depth);
 	}
 	cast_judge(n, it, p);
 }
@@ -764,6 +775,7 @@ void cast_timer(struct node *n)
 	if (n->now_us < c->due_us)
 		return;
 	c->due_us = FLOW_NEVER;
+	cast_group_release(n, true);
 	cast_sign_timer(n);
 	cast_part_lost(n);
 	cast_part_ask(n);
@@ -792,7 +804,7 @@ static const char *item_check(const struct cast *c, const struct cast_item *it, 
 	*parts += open;
 	if (open != it->open || it->busy)
 		return "a cast miscounts its parts";
-	if (!open && it->own_at == it->own_count && !it->asking)
+	if (!open && it->own_at == it->own_count && !it->asking && !it->gathered)
 		return "a cast is over and still here";
 	if (it->own_at < it->own_count && !it->wait_listed)
 		return "a cast waits for nothing";
@@ -825,5 +837,10 @@ const char *cast_check(const struct node *n)
 	for (const struct cast_request_state *rq = c->all; rq; rq = rq->all_next)
 		if (!rq->open)
 			return "a request is over and still here";
+	uint32_t gathered = 0;
+	for (const struct cast_item *it = c->gathered; it; it = it->wait_next)
+		gathered += it->gathered;
+	if (gathered != c->gathered_count)
+		return "casts that gather are miscounted";
 	return c->pumping ? "casts are still being pumped after the step" : NULL;
 }

@@ -14,6 +14,9 @@
 #define CAST_GONE_US 4000000u          /* who is not found is looked for again until then */
 #define CAST_ASK_US 1000000u           /* how often those whose answers are awaited are looked at */
 #define CAST_HOPS 64u
+#define CAST_BUSY 8u                   /* own casts under way: from so many on, further ones gather, to be signed together */
+#define CAST_GATHER_US 2000u           /* ... for so long */
+#define CAST_ROOTS 64u                 /* roots of groups that were verified and are remembered */
 #define CAST_LIARS_MAX 16u             /* peers of whom it is kept that they passed on what does not verify */
 #define CAST_LIES_MAX 3u               /* ... and are cut off at so many */
 #define CAST_LIAR_US 600000000u        /* forgotten after */
@@ -39,6 +42,17 @@
 
 struct cast_request_state;
 struct cast_item;
+
+/* Own casts that are signed together: those still there. */
+struct cast_group {
+	struct cast_item *items[CAST_GROUP];
+	uint32_t count, left;
+};
+
+/* A root of a group of others' and its signature, which holds. */
+struct cast_verified {
+	uint8_t root[32], signer[32], signature[64];
+};
 
 enum cast_part_state {
 	PART_NEW,
@@ -103,6 +117,11 @@ struct cast_item {
 	/* cast_sign.c */
 	bool has_signature, verified, checked, asking;
 	uint8_t signature[64], signer[32];
+	uint8_t path_depth, path_place;
+	uint8_t *path;                 /* path_depth times 32 bytes */
+	/* cast_group.c; ours */
+	bool gathered;                 /* not begun yet: in cast->gathered, by wait_next */
+	struct cast_group *group;
 	/* others' */
 	struct cast_part *parts;
 	uint32_t open, mends, busy;
@@ -215,6 +234,10 @@ struct cast {
 	uint32_t past_count;
 	struct cast_short *shorts;     /* the last CAST_SHORTS_MAX, allocated at the first */
 	uint32_t short_at;
+	struct cast_item *gathered, *gathered_last;
+	uint32_t gathered_count, own_count;
+	bool releasing;
+	struct cast_verified *roots;   /* CAST_ROOTS, allocated at the first */
 	struct cast_liar *liars;       /* CAST_LIARS_MAX, allocated at the first */
 	struct cast_item *asking;      /* by wait_next */
 	uint32_t asking_count;
@@ -287,10 +310,18 @@ void cast_seen_set_pin(struct node *n, uint64_t origin, const uint8_t key[32]);
 
 /* cast_sign.c */
 void cast_sign(struct node *n, struct cast_item *it);            /* ours; once */
+void cast_sign_leaf(const struct node *n, const struct cast_item *it, uint8_t out[32]);
+void cast_sign_root(const struct node *n, const uint8_t root[32], uint8_t signature[64]);
 void cast_judge(struct node *n, struct cast_item *it, struct peer *from); /* starts it, keeps it or frees it */
 bool cast_may_pass(struct node *n, struct cast_item *it);        /* its signature holds */
 void cast_sign_timer(struct node *n);
 void cast_sign_cancel(struct node *n, struct cast_item *it);     /* its time is over while a certificate is asked for: it is to be freed */
+
+/* cast_group.c */
+void cast_group_start(struct node *n, struct cast_item *it);  /* ours: now, or together with others */
+void cast_group_release(struct node *n, bool all);            /* those that have waited long enough */
+void cast_group_sign(struct node *n, struct cast_group *g);   /* all of it */
+void cast_group_forget(struct cast *c, struct cast_item *it); /* it is to be freed */
 
 /* cast_again.c: reliable requests */
 void cast_again_begin(struct node *n, struct cast_request_state *rq);  /* it has a sequence from now on */

@@ -29,6 +29,7 @@ struct cast_item *cast_item_new(struct node *n, struct cast_request_state *rq, c
 	*(*last ? &(*last)->next : first) = it;
 	*last = it;
 	c->items++;
+	c->own_count += rq != NULL;
 	c->bytes += it->entries.len;
 	return it;
 }
@@ -99,15 +100,18 @@ void cast_item_free(struct cast *c, struct cast_item *it)
 		next = pt->next;
 		pool_free(pool, pt, sizeof *pt);
 	}
+	cast_group_forget(c, it);
 	struct cast_item **first = it->rq ? &c->own_first : &c->first, **last = it->rq ? &c->own_last : &c->last;
 	*(it->prev ? &it->prev->next : first) = it->next;
 	*(it->next ? &it->next->prev : last) = it->prev;
 	c->items--;
+	c->own_count -= it->rq != NULL;
 	c->bytes -= it->entries.len;
 	slice_drop(&it->entries);
 	slice_drop(&it->joined);
 	if (it->own != &it->own_one)
 		pool_free(pool, it->own, it->target_count * sizeof *it->own);
+	pool_free(pool, it->path, it->path ? 32u * it->path_depth : 0);
 	pool_free(pool, it->targets, it->targets ? it->target_count * sizeof *it->targets : 0);
 	pool_free(pool, it->maybe, it->maybe ? (it->target_count + 7) / 8 : 0);
 	pool_free(pool, it->outcomes, it->outcome_cap * sizeof *it->outcomes);
@@ -224,6 +228,8 @@ static void item_finish(struct node *n, struct cast_item *it)
 			com_release(n->com, p, COM_DIRECT);
 	}
 	cast_item_free(n->cast, it);
+	if (n->cast->gathered)
+		cast_group_release(n, false);
 	if (n->cast->queue)
 		cast_pump(n);
 }
@@ -403,13 +409,16 @@ static bool part_frame(struct node *n, const struct cast_part *pt, struct frame 
 		f->has_signature = it->has_signature;
 		memcpy(f->signature, it->signature, sizeof f->signature);
 		memcpy(f->signer, it->signer, sizeof f->signer);
+		f->path = it->path;
+		f->path_depth = it->path_depth;
+		f->path_place = it->path_place;
 	}
 	uint32_t len = cast_head_len(&h);
-	uint32_t room = SEAM_HEAD_MAX - FRAME_HEADER - 2u - (list ? 0 : 10u) - (f->has_fragment ? 10u : 0) - (f->has_signature ? 98u : 0);
+	uint32_t room = SEAM_HEAD_MAX - FRAME_HEADER - 2u - (list ? 0 : 10u) - (f->has_fragment ? 10u : 0) - (f->has_signature ? 98u : 0) - (f->path_depth ? 3u + 32u * f->path_depth : 0);
 	if (len <= room) {
 		cast_head_encode(&h, prefix);
 		f->prefix = prefix;
-		f->prefix_len = (uint8_t)len;
+		f->prefix_len = (uint16_t)len;
 		f->body = (struct slice){buf_ref(it->entries.buf), it->entries.p, it->entries.len};
 		return true;
 	}

@@ -314,6 +314,7 @@ void cast_self_sweep(struct node *n)
 void cast_self_free_all(struct cast *c)
 {
 	pool_free(c->n->pool, c->shorts, c->shorts ? CAST_SHORTS_MAX * sizeof *c->shorts : 0);
+	pool_free(c->n->pool, c->roots, c->roots ? CAST_ROOTS * sizeof *c->roots : 0);
 	pool_free(c->n->pool, c->liars, c->liars ? CAST_LIARS_MAX * sizeof *c->liars : 0);
 	while (c->pieces)
 		pieces_free(c, &c->pieces);

@@ -9,7 +9,8 @@
  * known yet is asked for, and the cast waits. In an open network of chosen ids nobody can say: the key of who is connected
  * counts, else the first one seen.
  *
- * The origin signs a batch once, and only when somebody has to pass it on. Open networks do without unless their root
+ * The origin signs a batch once, and only when somebody has to pass it on; batches that leave together share a signature
+ * (cast_group.c), which a receiver then verifies once. Open networks do without unless their root
  * document says otherwise: docs/decisions/casts.md has the price. */
 #include <string.h>
 
@@ -18,29 +19,62 @@
 #include "core/trust.h"
 #include "p2ps.h"
 
-static size_t statement(const struct node *n, const struct cast_item *it, uint8_t out[CAST_STATEMENT_MAX])
+void cast_sign_leaf(const struct node *n, const struct cast_item *it, uint8_t out[32])
 {
 	struct frame f = {.src = it->origin, .incarnation = it->incarnation, .sequence = it->sequence, .service = it->service,
 			  .has_fragment = it->has_fragment, .fragment_offset = it->fragment_offset, .fragment_total = it->fragment_total};
 	struct cast_head h = {.kind = it->kind, .type_len = it->type_len, .type = (const uint8_t *)it->type, .count = it->count,
 			      .entries = it->entries};
-	return cast_statement(n->crypto, n->net.id, &f, &h, out);
+	cast_leaf(n->crypto, &f, &h, out);
+}
+
+void cast_sign_root(const struct node *n, const uint8_t root[32], uint8_t signature[64])
+{
+	uint8_t text[CAST_STATEMENT];
+	cast_statement(n->net.id, root, text);
+	n->crypto->sign(signature, text, sizeof text, n->cfg.device_secret);
 }
 
 void cast_sign(struct node *n, struct cast_item *it)
 {
-	uint8_t text[CAST_STATEMENT_MAX];
+	uint8_t leaf[32];
 	if (it->has_signature || !network_signs(&n->net))
 		return;
-	n->crypto->sign(it->signature, text, statement(n, it, text), n->cfg.device_secret);
+	if (it->group)
+		cast_group_sign(n, it->group);
+	if (it->has_signature)
+		return;
+	cast_sign_leaf(n, it, leaf);
+	cast_sign_root(n, leaf, it->signature);
 	memcpy(it->signer, n->cfg.device_public, 32);
 	it->has_signature = true;
 }
 
-static bool signature_holds(const struct node *n, const struct cast_item *it)
+/* Of a group, the signature is looked at once: its root is remembered, in the one place that it can have. */
+static bool signature_holds(struct node *n, const struct cast_item *it)
 {
-	uint8_t text[CAST_STATEMENT_MAX];
-	return it->has_signature && n->crypto->verify(it->signature, text, statement(n, it, text), it->signer);
+	struct cast *c = n->cast;
+	uint8_t text[CAST_STATEMENT];
+	struct cast_verified v;
+	if (!it->has_signature)
+		return false;
+	cast_sign_leaf(n, it, v.root);
+	cast_root(n->crypto, v.root, it->path, it->path_depth, it->path_place);
+	memcpy(v.signer, it->signer, sizeof v.signer);
+	memcpy(v.signature, it->signature, sizeof v.signature);
+	struct cast_verified *known = c->roots ? &c->roots[v.root[0] % CAST_ROOTS] : NULL;
+	if (it->path_depth && known && memcmp(known, &v, sizeof v) == 0) {
+		n->stats.cast_grouped++;
+		return true;
+	}
+	cast_statement(n->net.id, v.root, text);
+	if (!n->crypto->verify(it->signature, text, sizeof text, it->signer))
+		return false;
+	if (it->path_depth && !c->roots)
+		c->roots = pool_alloc(n->pool, CAST_ROOTS * sizeof *c->roots);
+	if (it->path_depth && c->roots)
+		c->roots[v.root[0] % CAST_ROOTS] = v;
+	return true;
 }
 
 /* ---- who is not believed any more ---- */

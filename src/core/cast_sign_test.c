@@ -20,7 +20,9 @@
 #define NODES 9u
 
 static struct test_world W;
-static unsigned copies[WORLD_NODES_MAX], casts, signatures;
+static unsigned copies[WORLD_NODES_MAX], casts, signatures, paths;
+static uint32_t newest[WORLD_NODES_MAX]; /* number in the last message that each got */
+static bool numbered, disorder;
 static uint8_t kept[WORLD_NODES_MAX][2048]; /* the last cast that each sent, whole */
 static uint32_t kept_len[WORLD_NODES_MAX];
 static bool replied, complete;
@@ -30,6 +32,10 @@ static void on_deliver(void *ctx, unsigned i, const struct action_deliver *d)
 {
 	(void)ctx;
 	copies[i] += d->count;
+	if (numbered) {
+		disorder |= le32(d->entries.p + 4) != newest[i] + 1;
+		newest[i] = le32(d->entries.p + 4);
+	}
 }
 
 static void on_frame(void *ctx, unsigned from, unsigned to, const uint8_t *frame, uint32_t len)
@@ -40,6 +46,7 @@ static void on_frame(void *ctx, unsigned from, unsigned to, const uint8_t *frame
 		return;
 	casts++;
 	signatures += f.has_signature;
+	paths += f.path_depth > 0;
 	if (len <= sizeof kept[from] && f.has_signature) {
 		memcpy(kept[from], frame, len);
 		kept_len[from] = len;
@@ -58,8 +65,9 @@ static void watch(void)
 {
 	memset(copies, 0, sizeof copies);
 	memset(kept_len, 0, sizeof kept_len);
-	casts = signatures = 0;
-	replied = false;
+	memset(newest, 0, sizeof newest);
+	casts = signatures = paths = 0;
+	replied = numbered = disorder = false;
 }
 
 static void make(bool chosen, bool is_signed, const char *table)
@@ -85,6 +93,14 @@ static void make(bool chosen, bool is_signed, const char *table)
 	W.on_frame = on_frame;
 	W.on_reply = on_reply;
 	watch();
+}
+
+static unsigned got(void)
+{
+	unsigned all = 0;
+	for (unsigned i = 0; i < NODES; i++)
+		all += copies[i];
+	return all;
 }
 
 static void cast(unsigned i, struct cast_request rq, uint32_t len)
@@ -145,6 +161,73 @@ static void honest(void **state)
 	}
 }
 
+static void cast_number(unsigned i, uint32_t number, uint32_t len)
+{
+	struct buf *b = buf_new(&W.pool, BUF_HEADROOM + 4 + len);
+	struct cast_request rq = {.mode = CAST_ALL, .content_type = "application/octet-stream", .count = 1,
+				  .entries = {b, b->data + BUF_HEADROOM, 4 + len}};
+	put_le32(b->data + BUF_HEADROOM, len);
+	memset(b->data + BUF_HEADROOM + 4, 'x', len);
+	put_le32(b->data + BUF_HEADROOM + 4, number);
+	struct event ev = {.type = EVENT_CAST, .cast = &rq};
+	test_world_inject(&W, i, &ev);
+	slice_drop(&rq.entries);
+}
+
+/* Who casts much signs many at once, and each receiver verifies once for all of them; who casts now and then, each. All
+ * arrives once and in order, whether links are congested or not. */
+static void gathered(void **state)
+{
+	(void)state;
+	for (unsigned round = 0; round < 3; round++) {
+		uint32_t count = round == 0 ? CAST_BUSY : round == 1 ? 400 : 60, len = round == 2 ? 60000 : 100;
+		make(false, true, "tango");
+		numbered = true;
+		for (uint32_t k = 1; k <= count; k++) {
+			cast_number(0, k, len);
+			assert_null(cast_check(test_world_enter(&W, 0)));
+			test_world_leave(&W, 0);
+		}
+		for (unsigned k = 0; k < 400 && got() < count * (NODES - 1); k++)
+			test_world_run(&W, SECOND / 10);
+		for (unsigned i = 1; i < NODES; i++)
+			assert_int_equal(copies[i], count);
+		assert_false(disorder);
+		assert_true(signatures > 0);
+		if (round == 0) {
+			assert_int_equal(paths, 0);
+			assert_int_equal(SUM(cast_grouped), 0);
+		} else {
+			assert_true(paths >= signatures * 8 / 10);
+			assert_true(SUM(cast_grouped) >= paths / 4 * 3);
+		}
+		assert_int_equal(SUM(drop_unsigned) + SUM(drop_duplicate) + SUM(cast_cut), 0);
+		test_world_run(&W, SECOND);
+		assert_int_equal(W.v[0].n->cast->own_count, 0);
+		test_world_free(&W);
+	}
+}
+
+/* A few that gather do not wait for more than is said, though those in front of them are not answered. */
+static void gathered_in_time(void **state)
+{
+	(void)state;
+	make(false, true, "tango");
+	for (uint32_t k = 1; k <= CAST_BUSY + 3; k++)
+		cast_number(0, k, 100);
+	struct cast *c = W.v[0].n->cast;
+	assert_int_equal(c->gathered_count, 3);
+	uint64_t due = node_deadline(W.v[0].n);
+	assert_true(due <= W.now + CAST_GATHER_US);
+	struct event ev = {.type = EVENT_TIMER};
+	W.now += CAST_GATHER_US;
+	test_world_inject(&W, 0, &ev);
+	assert_int_equal(c->gathered_count, 0);
+	test_world_run(&W, SECOND);
+	assert_int_equal(got(), (CAST_BUSY + 3) * (NODES - 1));
+	test_world_free(&W);
+}
+
 /* In a network that does without nothing is signed. */
 static void without(void **state)
 {
@@ -186,23 +269,16 @@ static struct frame of(unsigned origin, uint64_t sequence)
 
 static void sign(struct frame *f, unsigned by, const char *text)
 {
-	uint8_t content[512], out[CAST_STATEMENT_MAX];
+	uint8_t content[512], leaf[32], out[CAST_STATEMENT];
 	uint32_t len = (uint32_t)strlen(text);
 	put_le32(content, len);
 	memcpy(content + 4, text, len);
 	struct cast_head h = {.kind = CAST_ALL, .type_len = 1, .type = (const uint8_t *)"a", .count = 1, .entries = {NULL, content, 4 + len}};
-	size_t n = cast_statement(&crypto_real, W.net.id, f, &h, out);
-	crypto_real.sign(f->signature, out, n, W.v[by].secret);
+	cast_leaf(&crypto_real, f, &h, leaf);
+	cast_statement(W.net.id, leaf, out);
+	crypto_real.sign(f->signature, out, sizeof out, W.v[by].secret);
 	memcpy(f->signer, W.v[by].public_key, 32);
 	f->has_signature = true;
-}
-
-static unsigned got(void)
-{
-	unsigned all = 0;
-	for (unsigned i = 0; i < NODES; i++)
-		all += copies[i];
-	return all;
 }
 
 static bool linked(unsigned a, unsigned b)
@@ -259,6 +335,81 @@ static void forged(void **state)
 			assert_int_equal(copies[origin], 0);
 		}
 		assert_true(between > 1 || chosen); /* it was passed on, too, where somebody stands between */
+		test_world_free(&W);
+	}
+}
+
+#define SHARED 3u
+
+/* Three casts under one signature: each one's path leads to the same root. */
+static void sign_shared(struct frame f[SHARED], uint8_t path[SHARED][64], unsigned by, const char *const text[SHARED])
+{
+	uint8_t content[64], row[3][4][32] = {{{0}}}, out[CAST_STATEMENT], sig[64];
+	for (unsigned i = 0; i < SHARED; i++) {
+		uint32_t len = (uint32_t)strlen(text[i]);
+		put_le32(content, len);
+		memcpy(content + 4, text[i], len);
+		struct cast_head h = {.kind = CAST_ALL, .type_len = 1, .type = (const uint8_t *)"a", .count = 1, .entries = {NULL, content, 4 + len}};
+		cast_leaf(&crypto_real, &f[i], &h, row[0][i]);
+	}
+	crypto_real.digest(row[1][0], row[0][0], 64);
+	crypto_real.digest(row[1][1], row[0][2], 64);
+	crypto_real.digest(row[2][0], row[1][0], 64);
+	cast_statement(W.net.id, row[2][0], out);
+	crypto_real.sign(sig, out, sizeof out, W.v[by].secret);
+	for (unsigned i = 0; i < SHARED; i++) {
+		memcpy(path[i], row[0][i ^ 1], 32);
+		memcpy(path[i] + 32, row[1][i / 2 ^ 1], 32);
+		memcpy(f[i].signature, sig, 64);
+		memcpy(f[i].signer, W.v[by].public_key, 32);
+		f[i].has_signature = true;
+		f[i].path = path[i];
+		f[i].path_depth = 2;
+		f[i].path_place = (uint8_t)i;
+	}
+}
+
+static void forged_group(void **state)
+{
+	(void)state;
+	static const char *const text[SHARED] = {"one", "two", "three"};
+	for (unsigned k = 0; k < 7; k++) {
+		make(false, true, "full");
+		unsigned origin = 1, from = 2, to = 3;
+		uint8_t path[SHARED][64];
+		struct frame f[SHARED] = {of(origin, 1000), of(origin, 1001), of(origin, 1002)};
+		sign_shared(f, path, origin, text);
+		const struct stats *s = &W.v[to].n->stats;
+		if (k != 5) { /* it knows the root already */
+			assert_true(say(from, to, f[0], text[0], (const uint8_t *)"a"));
+			test_world_run(&W, SECOND);
+			assert_int_equal(copies[to], 1);
+			assert_int_equal(s->cast_grouped, 0);
+		}
+		watch();
+		const char *said = text[1];
+		if (k == 1)
+			f[1].path_place = 2; /* of another */
+		else if (k == 2)
+			path[1][40] ^= 1;
+		else if (k == 3)
+			said = "tw0";
+		else if (k == 4 || k == 5)
+			f[1].signature[3] ^= 1; /* passed on, nobody else could verify it */
+		else if (k == 6)
+			memcpy(f[1].signer, W.v[from].public_key, 32);
+		assert_true(say(from, to, f[1], said, (const uint8_t *)"a"));
+		test_world_run(&W, SECOND / 10);
+		assert_int_equal(copies[to], k == 0);
+		assert_int_equal(s->cast_grouped, k == 0);
+		assert_int_equal(s->drop_unsigned, k != 0);
+		assert_int_equal(casts > 0, k == 0);
+		if (k == 0) { /* the next one of the same three */
+			assert_true(say(from, to, f[2], text[2], (const uint8_t *)"a"));
+			test_world_run(&W, SECOND / 10);
+			assert_int_equal(copies[to], 2);
+			assert_int_equal(s->cast_grouped, 2);
+		}
 		test_world_free(&W);
 	}
 }
@@ -388,6 +539,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(honest),   cmocka_unit_test(without),	cmocka_unit_test(forged),    cmocka_unit_test(unsigned_origin),
 		cmocka_unit_test(replayed), cmocka_unit_test(many_origins), cmocka_unit_test(malformed),
+		cmocka_unit_test(gathered), cmocka_unit_test(gathered_in_time), cmocka_unit_test(forged_group),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

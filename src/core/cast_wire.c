@@ -65,14 +65,9 @@ int cast_head_decode(struct cast_head *h, const struct frame *f, uint64_t mask)
 	return content_valid(h, f) ? 0 : P2PS_EPROTO;
 }
 
-size_t cast_statement(const struct crypto *c, const uint8_t network_id[32], const struct frame *f, const struct cast_head *h,
-		      uint8_t out[CAST_STATEMENT_MAX])
+void cast_leaf(const struct crypto *c, const struct frame *f, const struct cast_head *h, uint8_t out[32])
 {
-	static const char title[] = "p2ps cast 1";
-	uint8_t *p = out;
-	memcpy(p, title, sizeof title);
-	memcpy(p + sizeof title, network_id, 32);
-	p += sizeof title + 32;
+	uint8_t p[72 + 255];
 	put_le64(p, f->src);
 	put_le64(p + 8, f->incarnation);
 	put_le64(p + 16, f->sequence);
@@ -83,10 +78,29 @@ size_t cast_statement(const struct crypto *c, const uint8_t network_id[32], cons
 	put_le32(p + 28, h->count);
 	put_le32(p + 32, f->fragment_offset);
 	put_le32(p + 36, f->fragment_total);
-	c->hash(p + 40, h->entries.p, h->entries.len);
+	c->digest(p + 40, h->entries.p, h->entries.len);
 	if (h->type_len)
 		memcpy(p + 72, h->type, h->type_len);
-	return (size_t)(p + 72 - out) + h->type_len;
+	c->digest(out, p, 72u + h->type_len);
+}
+
+void cast_root(const struct crypto *c, uint8_t leaf[32], const uint8_t *path, unsigned depth, unsigned place)
+{
+	for (unsigned i = 0; i < depth; i++) {
+		uint8_t both[64];
+		bool right = place >> i & 1;
+		memcpy(both + (right ? 32 : 0), leaf, 32);
+		memcpy(both + (right ? 0 : 32), path + 32 * i, 32);
+		c->digest(leaf, both, sizeof both);
+	}
+}
+
+void cast_statement(const uint8_t network_id[32], const uint8_t root[32], uint8_t out[CAST_STATEMENT])
+{
+	static const char title[] = "p2ps cast 2";
+	memcpy(out, title, sizeof title);
+	memcpy(out + sizeof title, network_id, 32);
+	memcpy(out + sizeof title + 32, root, 32);
 }
 
 uint32_t cast_head_len(const struct cast_head *h) { return CAST_FIXED + h->type_len + 8u * h->target_count; }

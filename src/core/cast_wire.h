@@ -29,10 +29,13 @@
 #define CAST_ACK_FIXED 36u
 #define CAST_ACK_OUTCOME 9u
 
-/* What the origin signs, as these bytes: "p2ps cast 1" and a zero byte, network's id (32), origin u64, incarnation u64,
- * sequence u64, service u8, kind u8, bytes of content type u8, 1 for a fragment u8, count u32, offset u32, total u32 (0
- * but for a fragment), SHA-256 of the content (32), content type. */
-#define CAST_STATEMENT_MAX (12u + 32u + 24u + 16u + 32u + 255u)
+/* The hash of one cast, of these bytes: origin u64, incarnation u64, sequence u64, service u8, kind u8, bytes of
+ * content type u8, 1 for a fragment u8, count u32, offset u32, total u32 (0 but for a fragment), BLAKE3 of the content
+ * (32), content type. Up to CAST_GROUP of them are the leaves of a tree: a pair becomes the hash of the two (shorter than any cast's bytes).
+ * The origin signs the root: "p2ps cast 2" and a zero byte, network's id (32), root (32). Each cast carries the signature
+ * and the hashes beside its path to the root. */
+#define CAST_STATEMENT (12u + 32u + 32u)
+#define CAST_GROUP (1u << FRAME_PATH_MAX)
 
 enum cast_flag {
 	CAST_SKIP = 1,  /* the receiver has it: it only sees to the nodes back to `back` */
@@ -69,8 +72,10 @@ struct cast_ack {
 	const uint8_t *outcomes; /* on the wire */
 };
 
-size_t cast_statement(const struct crypto *c, const uint8_t network_id[32], const struct frame *f, const struct cast_head *h,
-		      uint8_t out[CAST_STATEMENT_MAX]);
+void cast_leaf(const struct crypto *c, const struct frame *f, const struct cast_head *h, uint8_t out[32]);
+/* From a leaf, which becomes the root; depth and place are checked. */
+void cast_root(const struct crypto *c, uint8_t leaf[32], const uint8_t *path, unsigned depth, unsigned place);
+void cast_statement(const uint8_t network_id[32], const uint8_t root[32], uint8_t out[CAST_STATEMENT]);
 int cast_head_decode(struct cast_head *h, const struct frame *f, uint64_t mask);
 /* All in front of the entries; returns its length, which may be more than fits a head: out has room for it. */
 uint32_t cast_head_len(const struct cast_head *h);

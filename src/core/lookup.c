@@ -89,7 +89,7 @@ static int lookup_send(struct node *n, struct peer *p, struct frame *f, const ui
 	if (len <= SEAM_HEAD_MAX - FRAME_HEADER && p->state == PEER_UP) {
 		f->body = (struct slice){0};
 		f->prefix = body;
-		f->prefix_len = (uint8_t)len;
+		f->prefix_len = (uint16_t)len;
 	} else {
 		f->body = slice_copy(n->pool, body, len);
 		if (!f->body.buf)

@@ -33,6 +33,7 @@
 	X(drop_limit, "frames over a limit")                                     \
 	X(drop_unsigned, "casts whose origin's signature was missing or wrong")     \
 	X(cast_cut, "peers cut off because they passed on such casts")            \
+	X(cast_grouped, "casts believed because a signature that was verified before stands for them, too") \
 	X(drop_stale, "frames fenced off by their epoch")                        \
 	X(member_certified, "certificates this node issued")                     \
 	X(member_overused, "uses of invitations above their number, found when parts of the network merged") \

@@ -1,5 +1,4 @@
 """docs/PROTOCOL.md is enough to be a member: a node in Python that follows it, in a ring with a daemon."""
-import hashlib
 import shutil
 import ssl
 import struct
@@ -86,8 +85,8 @@ def forged_cast(net, me, origin, key, sign_with, text, sequence):
     """A CAST frame of `origin` for the daemon alone, as a member passes one on."""
     content = struct.pack("<I", len(text)) + text
     kind = 4  # ALL
-    statement = (b"p2ps cast 1\0" + bytes.fromhex(me.network["network_id"]) + struct.pack("<QQQ", origin, 77, sequence)
-                 + struct.pack("<BBBBIII", 0, kind, 1, 0, 1, 0, 0) + hashlib.sha256(content).digest() + b"a")
+    statement = python_peer.p2ps.cast_statement(me.network["network_id"],
+                                                python_peer.p2ps.cast_hash(origin, 77, sequence, 0, kind, b"a", 1, content))
     ext = b"\x02\x08" + struct.pack("<Q", me.their_id)
     if sign_with:
         ext += b"\x03\x60" + python_peer.sign(sign_with, statement, net.dir) + key

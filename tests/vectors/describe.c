@@ -63,6 +63,10 @@ json_t *describe_frame(struct slice s)
 		put_hex(o, "seal", f.seal, sizeof f.seal);
 	if (f.has_fragment)
 		json_object_set_new(o, "fragment", json_pack("[I, I]", (json_int_t)f.fragment_offset, (json_int_t)f.fragment_total));
+	if (f.path_depth) {
+		put_int(o, "place", f.path_place);
+		put_hex(o, "path", f.path, 32u * f.path_depth);
+	}
 	some_int(o, "unknown_extensions", f.unknown_exts);
 	put_hex(o, "body", f.body.p, f.body.len);
 	return o;

@@ -23,7 +23,7 @@ const struct vectors_file vectors_files[] = {
 	{"data", "DATA frames (PROTOCOL 8.2)", make_data, describe_data},
 	{"data_ack", "DATA_ACK frames (PROTOCOL 8.3)", make_data_acks, describe_data_ack},
 	{"cast", "CAST frames in a ring of 64 bits (PROTOCOL 9.1)", make_casts, describe_cast},
-	{"cast_signature", "Signed CAST frames, the network, what is signed, and whether it holds (PROTOCOL 9.6)", make_cast_signatures, NULL},
+	{"cast_signature", "Signed CAST frames, the network, their hash, what is signed, and whether it holds (PROTOCOL 9.6)", make_cast_signatures, NULL},
 	{"cast_ack", "Bodies of CAST_ACK (PROTOCOL 9.4)", make_cast_acks, describe_cast_ack},
 	{"record", "Records of the network 0102030405060708 and 24 zero bytes; sum: beside term 7 (PROTOCOL 10.1)", make_records, describe_record},
 	{"records", "Bodies of RECORD (PROTOCOL 10.1)", make_records_frames, describe_records},

@@ -29,7 +29,7 @@ static struct slice spoilt(const struct frame *f, uint32_t at, uint8_t with)
 static struct slice raw_extensions(const void *exts, uint16_t n)
 {
 	struct frame f = plain(FRAME_PING);
-	uint8_t bytes[FRAME_HEADER + 256], head[SEAM_HEAD_MAX];
+	uint8_t bytes[FRAME_HEADER + 448], head[SEAM_HEAD_MAX];
 	frame_encode(&f, head);
 	memcpy(bytes, head, FRAME_HEADER);
 	bytes[2] = FRAME_EXT;
@@ -42,7 +42,7 @@ static struct slice raw_extensions(const void *exts, uint16_t n)
 void make_frames(json_t *v)
 {
 	struct frame f = plain(FRAME_PING), all = plain(FRAME_CAST);
-	uint8_t seal[214] = {99, 212};
+	uint8_t most[407] = {99, 255}, path[32 * FRAME_PATH_MAX], bad[2 + 34] = {6, 34};
 	vectors_add(v, describe_frame, "PING without a body", vectors_frame(&f));
 	f.service = 1;
 	f.sequence = UINT64_MAX;
@@ -66,9 +66,25 @@ void make_frames(json_t *v)
 	vectors_add(v, describe_frame, "SEAL", vectors_frame(&f));
 	vectors_add(v, describe_frame, "an empty list of extensions", raw_extensions("", 0));
 	vectors_add(v, describe_frame, "an unknown extension in front of INTERVAL", raw_extensions("\x63\3abc\2\x08\1\0\0\0\0\0\0\0", 15));
-	vectors_add(v, describe_frame, "extensions of 214 bytes", raw_extensions(seal, 214));
-	uint8_t more[215] = {99, 213};
-	vectors_add(v, describe_frame, "extensions of 215 bytes", raw_extensions(more, 215));
+	most[257] = 99;
+	most[258] = 147;
+	vectors_add(v, describe_frame, "extensions of 406 bytes", raw_extensions(most, 406));
+	most[258] = 148;
+	vectors_add(v, describe_frame, "extensions of 407 bytes", raw_extensions(most, 407));
+	memset(path, 0x77, sizeof path);
+	all.path = path;
+	all.path_depth = 6;
+	all.path_place = 63;
+	vectors_add(v, describe_frame, "PATH of six, and most of the others", vectors_frame(&all));
+	all.path_depth = 1;
+	all.path_place = 0;
+	vectors_add(v, describe_frame, "PATH of one", vectors_frame(&all));
+	all.path_place = 2;
+	vectors_add(v, describe_frame, "PATH of one, and the third place", vectors_frame(&all));
+	all.path_depth = 0;
+	vectors_add(v, describe_frame, "PATH of a hash and a byte", raw_extensions(bad, 36));
+	bad[1] = 1;
+	vectors_add(v, describe_frame, "PATH without a hash", raw_extensions(bad, 3));
 	vectors_add(v, describe_frame, "INTERVAL twice", raw_extensions("\2\x08\1\0\0\0\0\0\0\0\2\x08\1\0\0\0\0\0\0\0", 20));
 	vectors_add(v, describe_frame, "INTERVAL of 7 bytes", raw_extensions("\2\7\1\0\0\0\0\0\0", 9));
 	vectors_add(v, describe_frame, "an extension that ends behind the list", raw_extensions("\x63\4abc", 5));

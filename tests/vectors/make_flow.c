@@ -181,9 +181,11 @@ void make_casts(json_t *v)
 	add_bad_casts(v, all, list);
 }
 
-static void add_signature(json_t *v, const char *name, const char *type, struct slice content, struct frame f, bool spoil)
+/* `with`: the hashes beside the path, of a cast that shares its signature with others; NULL: it does not. */
+static void add_signature(json_t *v, const char *name, const char *type, struct slice content, struct frame f, bool spoil,
+			  const uint8_t *with)
 {
-	uint8_t pub[32], secret[64], id[32], text[CAST_STATEMENT_MAX];
+	uint8_t pub[32], secret[64], id[32], leaf[32], root[32], text[CAST_STATEMENT];
 	struct cast_head h = {.mode = CAST_ALL, .kind = CAST_ALL, .count = 1, .back = 16, .type_len = (uint8_t)strlen(type),
 			      .type = (const uint8_t *)type, .entries = content};
 	vectors_key(7, pub, secret);
@@ -192,28 +194,41 @@ static void add_signature(json_t *v, const char *name, const char *type, struct 
 	f.incarnation = 1001;
 	f.has_interval = f.has_signature = true;
 	f.interval_end = 900;
-	size_t n = cast_statement(&crypto_real, id, &f, &h, text);
-	crypto_real.sign(f.signature, text, n, secret);
+	f.path = with;
+	cast_leaf(&crypto_real, &f, &h, leaf);
+	memcpy(root, leaf, sizeof root);
+	cast_root(&crypto_real, root, f.path, f.path_depth, f.path_place);
+	cast_statement(id, root, text);
+	crypto_real.sign(f.signature, text, sizeof text, secret);
 	f.signature[0] ^= spoil;
 	memcpy(f.signer, pub, 32);
 	struct slice s = cast(f, h, type, NULL, content.p, content.len);
-	json_t *o = json_pack("{s:s, s:b}", "name", name, "holds", crypto_real.verify(f.signature, text, n, pub));
+	json_t *o = json_pack("{s:s, s:b}", "name", name, "holds", crypto_real.verify(f.signature, text, sizeof text, pub));
 	json_object_set_new(o, "frame", vectors_hex(s.p, s.len));
 	json_object_set_new(o, "network_id", vectors_hex(id, sizeof id));
-	json_object_set_new(o, "signed", vectors_hex(text, n));
+	json_object_set_new(o, "hash", vectors_hex(leaf, sizeof leaf));
+	json_object_set_new(o, "signed", vectors_hex(text, sizeof text));
 	json_array_append_new(v, o);
 	slice_drop(&s);
 }
 
 void make_cast_signatures(json_t *v)
 {
-	static uint8_t last[4 + 61441 - CAST_CHUNK];
-	struct slice hello = {NULL, (const uint8_t *)"\5\0\0\0hello", 9}, part = {NULL, last, sizeof last};
-	add_signature(v, "to all", "text/plain", hello, (struct frame){.sequence = 3}, false);
-	add_signature(v, "to all, another signature", "text/plain", hello, (struct frame){.sequence = 3}, true);
-	add_signature(v, "of a service", "", hello, (struct frame){.sequence = 4, .service = 9}, false);
+	static uint8_t last[4 + 61441 - CAST_CHUNK], large[4 + 9000], with[32 * FRAME_PATH_MAX];
+	struct slice hello = {NULL, (const uint8_t *)"\5\0\0\0hello", 9}, part = {NULL, last, sizeof last}, whole = {NULL, large, sizeof large};
+	add_signature(v, "to all", "text/plain", hello, (struct frame){.sequence = 3}, false, NULL);
+	add_signature(v, "to all, another signature", "text/plain", hello, (struct frame){.sequence = 3}, true, NULL);
+	add_signature(v, "of a service", "", hello, (struct frame){.sequence = 4, .service = 9}, false, NULL);
 	add_signature(v, "the last part of a message", "a", part,
-		      (struct frame){.sequence = 6, .has_fragment = true, .fragment_total = 4 + 61441, .fragment_offset = CAST_CHUNK}, false);
+		      (struct frame){.sequence = 6, .has_fragment = true, .fragment_total = 4 + 61441, .fragment_offset = CAST_CHUNK}, false, NULL);
+	for (uint32_t i = 0; i < sizeof with; i++)
+		with[i] = (uint8_t)i;
+	add_signature(v, "one of two", "text/plain", hello, (struct frame){.sequence = 7, .path_depth = 1, .path_place = 1}, false, with);
+	add_signature(v, "one of sixty-four", "text/plain", hello, (struct frame){.sequence = 8, .path_depth = 6, .path_place = 43}, false, with);
+	put_le32(large, sizeof large - 4);
+	for (uint32_t i = 4; i < sizeof large; i++)
+		large[i] = (uint8_t)(i % 251);
+	add_signature(v, "nine thousand bytes", "a", whole, (struct frame){.sequence = 9}, false, NULL);
 }
 
 void make_cast_acks(json_t *v)
