@@ -459,6 +459,19 @@ static void table_points(struct node *n)
 		t->strategy->points(&v, t->offsets);
 }
 
+/* To our predecessor, if the joiner is a better finger for it. */
+static void joined_back(struct node *n, const struct frame *f, unsigned hops, const Wire__Correction *m, uint64_t who)
+{
+	struct table_others o = {0};
+	struct route_view v;
+	route_view(n, &v);
+	struct route_known *k = v.pred_len ? route_known_get(n, v.pred[0]) : NULL;
+	if (!k || k->id == who || !ids_in_oc(table_point_of(n, &o, k->id, m->index), m->from & n->mask, who, n->mask))
+		return;
+	struct frame g = {.flags = FRAME_DIR_CCW, .hops = (uint8_t)hops, .src = f->src, .dst = k->id, .incarnation = f->incarnation};
+	correction_send(n, k->peer, &g, m, f->src != node_id(n));
+}
+
 /* A joiner tells those who should point to it now. */
 static void table_announce(struct node *n)
 {
@@ -471,10 +484,12 @@ static void table_announce(struct node *n)
 		struct frame f = {.flags = FRAME_KEY, .hops = ROUTE_HOPS, .src = node_id(n), .dst = key,
 				  .incarnation = n->cfg.incarnation};
 		int err;
-		if (finger_mine(n, key))
-			continue;
 		correction_init(&m, WIRE__CORRECTION_KIND__CORRECTION_JOINED, i, n->route->lo);
 		m.who = &who;
+		if (finger_mine(n, key)) {
+			joined_back(n, &f, JOINED_BACK, &m, node_id(n));
+			continue;
+		}
 		struct peer *p = route_next(n, &f, &err);
 		if (p)
 			correction_send(n, p, &f, &m, false);
@@ -816,23 +831,13 @@ static void correction_joined(struct node *n, const struct frame *f, const Wire_
 {
 	struct table *t = n->table;
 	struct contact c;
-	struct route_view v;
 	const struct contact *who = correction_who(&c, m);
 	if (!who)
 		return;
-	route_view(n, &v);
 	table_learn(n, who, m->from & n->mask);
-	if (m->index >= t->len || f->hops <= 1 || !n->route->pred_len || t->strategy->everybody)
-		return;
-	uint64_t pred = n->route->pred[0];
-	struct table_others o = {0};
-	struct route_known *k = route_known_get(n, pred);
-	if (!k || pred == who->id || !ids_in_oc(table_point_of(n, &o, pred, m->index), m->from & n->mask, who->id, n->mask))
-		return;
 	/* Only so far back: who owns much of the ring need not be known to all at once. */
-	uint8_t hops = (uint8_t)(f->flags & FRAME_KEY ? (int)JOINED_BACK : f->hops - 1);
-	struct frame g = {.flags = FRAME_DIR_CCW, .hops = hops, .src = f->src, .dst = pred, .incarnation = f->incarnation};
-	correction_send(n, k->peer, &g, m, true);
+	if (m->index < t->len && f->hops > 1 && !t->strategy->everybody)
+		joined_back(n, f, f->flags & FRAME_KEY ? JOINED_BACK : f->hops - 1u, m, who->id);
 }
 
 static void correction_back(struct node *n, const struct frame *f, const Wire__Correction *m)

@@ -174,7 +174,7 @@ static void points(void **state)
 			assert_true(n <= TABLE_POINTS_MAX && n % 2 == 0);
 			for (unsigned i = 0; i < n; i += 2) {
 				uint64_t cw = ids_cw(5, p[i], v.mask), ccw = ids_cw(p[i + 1], 5, v.mask);
-				assert_true(cw == ccw && cw >= v.gap_floor && cw <= (v.mask >> 1) + 1);
+				assert_true(cw == ccw && cw >= v.gap_floor / 4 && cw <= (v.mask >> 1) + 1);
 				assert_true(i == 0 || cw < ids_cw(5, p[i - 2], v.mask));
 			}
 			n = chord->points(&v, p);

@@ -789,7 +789,7 @@ def points(table, bits, self, floor):
     if name == "chord":
         return [(self + (1 << i)) & mask for i in reversed(range(bits)) if 1 << i >= floor]
     if name == "random":
-        return [(self + (1 << i) + drawn(self, i)) & mask for i in reversed(range(bits)) if 1 << i >= floor]
+        return [(self + (1 << i) + drawn(self, i)) & mask for i in reversed(range(bits)) if 1 << i >= floor // 4]
     if name == "hypercube":
         return [self ^ 1 << i for i in reversed(range(bits)) if 1 << i >= floor]
     if name == "hypertorus":
@@ -802,7 +802,7 @@ def points(table, bits, self, floor):
         short = next((i for i, x in enumerate(far) if x < floor or not x), len(far))
         return [(self + x) & mask for x in far[:min(short, 128)]]
     for offset in reversed(tango2004(bits) if name == "tango2004" else tango(bits)):
-        if offset < floor or not offset or len(out) > 126:
+        if offset < floor // 4 or not offset or len(out) > 126:
             break
         out += [(self + offset) & mask, (self - offset) & mask]
     return out
