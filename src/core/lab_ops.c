@@ -20,7 +20,7 @@ static const struct op_arg topo_args[] = {
 	 .help = "cayley:z, tree:b, hypercube, hypertorus:d, chord, dks:k, tango[:p] (p pairs for each hop), tango2004, random[:m] (a ring with m random links for each power of two, lookahead), gnutella[:z] (a random graph of z links a peer); rings with fingers and /clockwise behind: over the own fingers only, not over every link both ways"},
 	{"nodes", ARG_INT, .meta = "N", .fallback = "1000", .min = 4, .max = 16777216, .help = "peers; the nearest number that the structure allows"},
 	{"ttl", ARG_INT, .meta = "H", .fallback = "7", .min = 1, .max = 64, .help = "hops of a flood"},
-	{"targets", ARG_INT, .meta = "T", .fallback = "0", .min = 0, .max = 100000, .help = "random topologies: sample that many targets, with all peers as sources; 0: as many as some 10 s allow"},
+	{"targets", ARG_INT, .meta = "T", .fallback = "0", .min = 0, .max = 100000, .help = "random topologies: sample that many targets, with all peers as sources; 0: as many as some seconds allow"},
 	{"seed", ARG_INT, .meta = "S", .fallback = "1", .min = 0, .max = INT64_MAX, .help = "of random topologies"},
 	END,
 };
@@ -94,7 +94,7 @@ const struct op lab_ops[] = {
 	 "Measure a topology: links, distances, throughput by the average and by the busiest link, reach of a flood.",
 	 "p2ps lab topo --topo tango --nodes 1000", NULL},
 	{"lab", "compare", OP_REPEATABLE | OP_OFFLINE, compare_args,
-	 "by_size[] and by_links[] of topo, nodes, links_per_peer, hops, diameter, throughput (average link, as published), busiest (link; between low and high), reach and flood_messages; files[], seconds",
+	 "by_size[] and by_links[] of topo, nodes, links_per_peer, hops, diameter, throughput (average link, as published), busiest (link; between low and high), reach and flood_messages; files[], seconds, cpu_seconds, largest_process_mib",
 	 "EINVAL,EIO,ENOMEM", "read", "0.2",
 	 "Compare topologies over sizes and over links per peer, and draw throughput and hops.",
 	 "p2ps lab compare --up-to 1000 --out plots", NULL},

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -274,7 +275,11 @@ static int report(const struct study *s, struct lab_call *c, double seconds)
 		err = P2PS_EIO;
 	err = err || !s->out ? err : draw_all(s, files);
 	err = err || !s->out ? err : write_csv(s, files);
-	c->result = json_pack("{s:o,s:o,s:o,s:f}", "by_size", sizes, "by_links", links, "files", files, "seconds", seconds);
+	struct rusage used;
+	getrusage(RUSAGE_CHILDREN, &used);
+	c->result = json_pack("{s:o,s:o,s:o,s:f,s:f,s:I}", "by_size", sizes, "by_links", links, "files", files, "seconds", seconds, "cpu_seconds",
+			      (double)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) + (double)(used.ru_utime.tv_usec + used.ru_stime.tv_usec) * 1e-6,
+			      "largest_process_mib", (json_int_t)used.ru_maxrss / 1024);
 	return err ? lab_fail(c, err, "%s: %s", s->out, strerror(errno)) : 0;
 }
 

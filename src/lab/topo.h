@@ -33,7 +33,7 @@ struct topo_spec {
 struct topo_options {
 	uint64_t nodes, seed;
 	unsigned ttl;      /* of a flood */
-	unsigned targets;  /* sampled where it cannot be exact; 0: as many as some 10 s allow */
+	unsigned targets;  /* sampled where it cannot be exact; 0: as many as some seconds allow */
 };
 
 struct topo_result {

@@ -391,7 +391,7 @@ static unsigned targets_for(const struct graph *g, unsigned wanted)
 {
 	if (wanted)
 		return wanted < g->n ? wanted : (unsigned)g->n;
-	double cost = 3e-8 * (double)g->links * 2 + 5e-8 * (double)g->n, can = 8 / cost;
+	double cost = 3e-8 * (double)g->links * 2 + 5e-8 * (double)g->n, can = 3 / cost;
 	return can >= (double)g->n ? (unsigned)g->n : can < 4 ? 4 : can > 4096 ? 4096 : (unsigned)can & ~1u;
 }
 
