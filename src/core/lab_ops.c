@@ -8,10 +8,15 @@
 
 static const struct op_arg table_args[] = {
 	{"rule", ARG_TEXT, .meta = "RULE", .fallback = "tango",
-	 .help = "tango, tango2004 (pairs of fingers, both ways); chord, dks:K, greedy (clockwise; greedy: the best there is for R links and H hops)"},
+	 .help = "tango, tango2004 (pairs of fingers, both ways); chord, dks:K, greedy (clockwise; greedy: the best there is for R links and H hops); with --ids any table of `p2ps create --table`"},
 	{"pairs", ARG_INT, .meta = "N", .min = 1, .max = 64, .help = "pairs of fingers (rules with pairs): as 2N links and N hops"},
 	{"links", ARG_INT, .meta = "R", .min = 1, .max = 1024, .help = "links of a node"},
 	{"hops", ARG_INT, .meta = "H", .min = 1, .max = 128, .help = "most hops (default: what the rule is made for)"},
+	{"ids", ARG_TEXT, .meta = "M", .help = "instead: measure the table on a ring of M points (a power of two; 2^20) of which --nodes, drawn at random, are taken"},
+	{"nodes", ARG_INT, .meta = "N", .fallback = "1000", .min = 4, .max = 200000, .help = "with --ids: nodes on the ring"},
+	{"tries", ARG_INT, .meta = "T", .fallback = "20000", .min = 1, .max = 10000000, .help = "with --ids: look-ups, each from a random node for a random key"},
+	{"clockwise", ARG_BOOL, .help = "with --ids: over a node's own fingers and its successor only, clockwise"},
+	{"seed", ARG_INT, .meta = "S", .fallback = "1", .min = 0, .max = INT64_MAX, .help = "with --ids: of the ids and look-ups"},
 	END,
 };
 
@@ -84,8 +89,8 @@ static const struct op_arg soak_args[] = {
 /* clang-format off */
 const struct op lab_ops[] = {
 	{"lab", "table", OP_REPEATABLE | OP_OFFLINE, table_args,
-	 "rule, both_ways, links, hops, offsets[], nodes: the largest ring of which greedy routing with these links covers every distance within these hops",
-	 "EINVAL,ETOO_LARGE", "read", "0.2",
+	 "rule, both_ways, links, hops, offsets[], nodes: the largest ring of which greedy routing with these links covers every distance within these hops; with --ids: rule, ids, nodes, fingers (and successor, in the mean), connections and connections_max (links of a node, whoever opened them), hops, hops_p99, hops_max",
+	 "EINVAL,ETOO_LARGE,ENOMEM", "read", "0.2",
 	 "Compute which distances a table links to, and the largest network that it covers.",
 	 "p2ps lab table --rule tango --pairs 5", NULL},
 	{"lab", "topo", OP_REPEATABLE | OP_OFFLINE, topo_args,
