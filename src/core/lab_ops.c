@@ -86,6 +86,16 @@ static const struct op_arg soak_args[] = {
 	END,
 };
 
+static const struct op_arg still_args[] = {
+	{"tables", ARG_TEXT, .meta = "T,T...", .fallback = "tango,tango2004,chord,chord/as-tango,chord/clockwise,dks:3,random,hypercube,hypertorus:5",
+	 .help = "routing tables as for `create --table`; with /clockwise behind: over the own fingers only (Chord as published); with /as-OTHER: and so many fingers more at random distances that it has as many links as the table OTHER"},
+	{"nodes", ARG_TEXT, .meta = "N,N...", .fallback = "100,1000,10000", .help = "sizes, 2 to 1000000"},
+	{"seeds", ARG_INT, .meta = "K", .fallback = "5", .min = 1, .max = 1000, .help = "rings of each size, with seeds 1 to K; figures are means"},
+	{"lookups", ARG_INT, .meta = "L", .fallback = "20000", .min = 1, .max = 10000000, .help = "look-ups of random keys from random nodes in each ring"},
+	{"out", ARG_TEXT, .meta = "DIR", .help = "write plots (SVG) of mean and longest ways there"},
+	END,
+};
+
 /* clang-format off */
 const struct op lab_ops[] = {
 	{"lab", "table", OP_REPEATABLE | OP_OFFLINE, table_args,
@@ -123,5 +133,10 @@ const struct op lab_ops[] = {
 	 "EIO", "read", "0.2",
 	 "Run seeds of networks with faults drawn at random until stopped, and keep a ledger; exit code 1 when one failed.",
 	 "p2ps lab soak --ledger soak.csv --seconds 2", NULL},
+	{"lab", "still", OP_REPEATABLE | OP_OFFLINE, still_args,
+	 "a list of table, nodes, out (links that a node makes), links (it has in all), links_max (the busiest node, mean of the rings), in_max (most that use one node as a finger), hops, hops_p99, hops_max (mean of the rings) and hops_most (of all), wrong",
+	 "EINVAL,ENOMEM,EIO", "read", "0.2",
+	 "Measure routing tables on rings of random ids in which nothing happens, with the nodes' own points and routing.",
+	 "p2ps lab still --tables tango,chord --nodes 100 --seeds 2", NULL},
 	{NULL},
 };

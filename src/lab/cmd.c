@@ -12,6 +12,7 @@ const struct lab_verb lab_verbs[] = {
 	{"run", lab_run_run},
 	{"shrink", lab_shrink_run},
 	{"soak", lab_soak_run},
+	{"still", lab_still_run},
 	{"table", lab_table_run},
 	{"compare", lab_compare_run},
 	{"topo", lab_topo_run},

@@ -25,6 +25,7 @@ int lab_main(const char *verb, struct lab_call *c);
 __attribute__((format(printf, 3, 4))) int lab_fail(struct lab_call *c, int err, const char *format, ...);
 
 /* cmd_*.c */
+int lab_still_run(struct lab_call *c);
 int lab_table_run(struct lab_call *c);
 int lab_compare_run(struct lab_call *c);
 int lab_topo_run(struct lab_call *c);
