@@ -326,6 +326,10 @@ P2PS_API int p2ps_send_succ(p2ps_node *node, unsigned n, const void *data, size_
 P2PS_API int p2ps_broadcast_reliable(p2ps_node *node, int self, const void *data, size_t len, const char *type, p2ps_op **op);
 P2PS_API int p2ps_multicast_reliable(p2ps_node *node, const uint64_t *ids, size_t count, const void *data, size_t len,
 				     const char *type, p2ps_op **op);
+/* To the nodes responsible for keys: each key's message goes to whoever is responsible while it arrives, once. When that node
+ * dies before it could answer the outcome is unknown, and it is not sent again. */
+P2PS_API int p2ps_multicast_keys_reliable(p2ps_node *node, const uint64_t *keys, size_t count, const void *data, size_t len,
+					  const char *type, p2ps_op **op);
 P2PS_API int p2ps_send_succ_reliable(p2ps_node *node, unsigned n, const void *data, size_t len, const char *type, p2ps_op **op);
 
 /* Ends when everything that any thread sent from this node before is settled: 0 when all of it since the last flush

@@ -48,6 +48,7 @@ void cast_free(struct cast *c)
 		request_free(c, c->all);
 	while (c->singles)
 		single_free(c, c->singles);
+	cast_keys_free_all(c);
 	cast_self_free_all(c);
 	map_free(&c->parts);
 	map_free(&c->parked_for);
@@ -56,7 +57,7 @@ void cast_free(struct cast *c)
 }
 
 /* ---- to one node or key ---- */
-static void reply_end(struct node *n, uint64_t tag, uint64_t number, bool unmetered, uint32_t count, uint32_t bytes, int err,
+void cast_reply_end(struct node *n, uint64_t tag, uint64_t number, bool unmetered, uint32_t count, uint32_t bytes, int err,
 		      uint32_t failed, int why, const struct value *res)
 {
 	if (tag)
@@ -67,7 +68,7 @@ static void reply_end(struct node *n, uint64_t tag, uint64_t number, bool unmete
 	flow_request_end(n, number);
 }
 
-static struct value *reply_counts(struct node *n, struct value **list, uint32_t delivered, uint32_t refused, uint32_t unknown)
+struct value *cast_reply_counts(struct node *n, struct value **list, uint32_t delivered, uint32_t refused, uint32_t unknown)
 {
 	struct arena *a = n->out->arena;
 	struct value *res = value_record(a);
@@ -93,11 +94,11 @@ static void single_done(struct node *n, void *ctx, const struct flow_end *e)
 	single_free(n->cast, ctx);
 	if (s.tag) {
 		bool no = node_outcome_refused(e->outcome);
-		res = reply_counts(n, &list, !e->outcome, no, e->outcome && !no);
+		res = cast_reply_counts(n, &list, !e->outcome, no, e->outcome && !no);
 		node_add_outcome(n, list, e);
 	}
 	uint32_t failed = e->outcome && e->delivered < s.count ? s.count - e->delivered : 0;
-	reply_end(n, s.tag, s.number, s.unmetered, s.count, s.bytes, 0, failed, e->outcome, res);
+	cast_reply_end(n, s.tag, s.number, s.unmetered, s.count, s.bytes, 0, failed, e->outcome, res);
 }
 
 static int single_start(struct node *n, const struct cast_request *rq)
@@ -208,7 +209,7 @@ static void request_end(struct node *n, struct cast_request_state *rq)
 	struct value *list, *res = NULL;
 	request_count(rq);
 	if (rq->tag) {
-		res = reply_counts(n, &list, rq->delivered + rq->self_delivered, rq->refused + rq->self_refused, rq->unknown);
+		res = cast_reply_counts(n, &list, rq->delivered + rq->self_delivered, rq->refused + rq->self_refused, rq->unknown);
 		for (uint32_t i = 0; i < rq->outcome_count; i++) {
 			const struct cast_outcome *o = &rq->outcomes[i];
 			struct flow_end e = {.target = o->id, .outcome = o->code, .delivered = o->code ? 0 : rq->count,
@@ -219,7 +220,7 @@ static void request_end(struct node *n, struct cast_request_state *rq)
 			value_add_bool(n->out->arena, res, "complete", rq->complete);
 	}
 	if (!rq->service)
-		reply_end(n, rq->tag, rq->number, rq->unmetered, rq->count, rq->bytes,
+		cast_reply_end(n, rq->tag, rq->number, rq->unmetered, rq->count, rq->bytes,
 			  rq->failed, request_why(rq) ? rq->count : 0, request_why(rq), res);
 	request_free(n->cast, rq);
 }
@@ -571,7 +572,7 @@ static int request_check(const struct node *n, const struct cast_request *rq)
 		return P2PS_EINVAL;
 	if (rq->mode == CAST_SUCC && !rq->to)
 		return P2PS_EINVAL;
-	if (rq->reliable && (rq->count != 1 || (rq->mode != CAST_ALL && rq->mode != CAST_LIST && rq->mode != CAST_SUCC)))
+	if (rq->reliable && (rq->count != 1 || rq->mode == CAST_NODE || rq->mode == CAST_KEY))
 		return P2PS_EINVAL;
 	if (rq->count == 1 && rq->entries.len > NODE_MESSAGE_MAX + 4)
 		return P2PS_ETOO_LARGE;
@@ -585,7 +586,8 @@ void cast_request(struct node *n, const struct cast_request *rq)
 	int err = request_check(n, rq);
 	n->stats.messages_sent += err ? 0 : rq->count;
 	if (!err)
-		err = rq->mode == CAST_NODE || rq->mode == CAST_KEY ? single_start(n, rq) : request_start(n, rq, 0);
+		err = rq->mode == CAST_NODE || rq->mode == CAST_KEY ? single_start(n, rq)
+		      : rq->mode == CAST_LIST_KEYS && rq->reliable ? cast_keys_start(n, rq) : request_start(n, rq, 0);
 	if (!err)
 		return;
 	if (rq->tag)
@@ -783,6 +785,7 @@ void cast_timer(struct node *n)
 	cast_expire(n, false);
 	cast_expire(n, true);
 	cast_again_timer(n);
+	cast_keys_timer(n);
 	cast_pump(n);
 }
 

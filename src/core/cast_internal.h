@@ -246,6 +246,7 @@ struct cast {
 	struct cast_request_state *all;
 	struct cast_request_state *queue, *queue_last; /* not wholly started */
 	struct cast_single *singles;
+	struct cast_keys *keys;
 	struct cast_request_state *again, *again_last; /* reliable ones that have a sequence, the oldest first */
 	bool pumping;
 	const struct cast_part *unparking; /* this one does not wait for those parked behind it */
@@ -323,6 +324,15 @@ void cast_group_release(struct node *n, bool all);            /* those that have
 void cast_group_sign(struct node *n, struct cast_group *g);   /* all of it */
 void cast_group_forget(struct cast *c, struct cast_item *it); /* it is to be freed */
 
+/* cast.c: answers to whoever asked */
+struct value *cast_reply_counts(struct node *n, struct value **list, uint32_t delivered, uint32_t refused, uint32_t unknown);
+void cast_reply_end(struct node *n, uint64_t tag, uint64_t number, bool unmetered, uint32_t count, uint32_t bytes, int err,
+		    uint32_t failed, int why, const struct value *res);
+/* cast_keys.c: reliable requests to keys */
+struct cast_keys;
+int cast_keys_start(struct node *n, const struct cast_request *rq); /* 0, or an error: nothing was begun */
+void cast_keys_timer(struct node *n);
+void cast_keys_free_all(struct cast *c);
 /* cast_again.c: reliable requests */
 void cast_again_begin(struct node *n, struct cast_request_state *rq);  /* it has a sequence from now on */
 void cast_again_item(struct node *n, struct cast_request_state *rq, const struct cast_item *it); /* one of its items has ended */

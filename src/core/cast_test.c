@@ -632,8 +632,9 @@ static void reliable_quiet(void **state)
 				assert_int_equal(S.data_frames, (sizes[s] - 1) * (large ? 3 : 1));
 		}
 		watch();
-		post(0, (struct cast_request){.mode = CAST_LIST_KEYS, .reliable = true, .list = ids, .list_len = 1}, 1, 5, "hello");
-		assert_true(S.replied && S.err == P2PS_EINVAL);
+		ids[1] = ids[0];
+		cast(0, (struct cast_request){.mode = CAST_LIST_KEYS, .reliable = true, .list = ids, .list_len = 2}, 1, 5, "hello");
+		assert_true(S.complete && S.delivered == 1 && S.named == 1); /* a key that is named twice */
 		done();
 	}
 }
@@ -732,6 +733,89 @@ static void reliable_names(void **state)
 	done();
 }
 
+static unsigned all_copies(void)
+{
+	unsigned sum = 0;
+	for (unsigned i = 0; i < W.count; i++)
+		sum += S.copies[i];
+	return sum;
+}
+
+/* To keys: while nodes join, and links break, each key's message is taken once, by whoever serves it then. */
+static void reliable_keys(void **state)
+{
+	(void)state;
+	uint64_t retries = 0;
+	for (unsigned seed = 0; seed < 8; seed++) {
+		make(10, 590 + seed, 1000, NULL);
+		struct rng rng;
+		uint64_t keys[100];
+		rng_init_u64(&rng, seed, "keys", 0);
+		for (unsigned k = 0; k < 100; k++)
+			keys[k] = rng_u64(&rng) & W.v[0].n->mask;
+		for (unsigned k = 0; k < 3; k++) {
+			struct test_start st = {.id = (uint32_t)rng_u64(&rng) | 1, .via = {1}};
+			test_world_start(&W, 10 + k, &st);
+			test_world_run(&W, rng_below(&rng, 60000));
+			watch();
+			post(k, (struct cast_request){.mode = CAST_LIST_KEYS, .reliable = true, .list = keys, .list_len = 100}, 1, 40, "hello");
+			for (unsigned b = 0; b < 12; b++) {
+				test_world_run(&W, rng_below(&rng, 800));
+				test_world_break(&W, (unsigned)rng_below(&rng, 10), (unsigned)rng_below(&rng, 10));
+			}
+			answered(45);
+			assert_true(S.complete && S.delivered == 100 && S.refused + S.unknown == 0 && S.named == 100);
+			assert_int_equal(all_copies(), 100);
+			run(4 * SECOND);
+		}
+		for (unsigned i = 0; i < 10; i++)
+			retries += W.v[i].n->stats.retries;
+		done();
+	}
+	assert_true(retries > 0);
+}
+
+/* Owners die: the next ones get what the dead had not taken for certain, and nothing twice. */
+static void reliable_keys_crashes(void **state)
+{
+	(void)state;
+	unsigned unknown = 0, told = 0;
+	for (unsigned seed = 0; seed < 12; seed++) {
+		make(14, 610 + seed, 1000, NULL);
+		struct rng rng;
+		uint64_t keys[60];
+		bool gone[14] = {0};
+		rng_init_u64(&rng, seed, "dead", 0);
+		for (unsigned k = 0; k < 60; k++)
+			keys[k] = rng_u64(&rng) & W.v[0].n->mask;
+		watch();
+		if (seed % 2) /* before anybody knows */
+			for (unsigned k = 0; k < 3; k++)
+				gone[1 + 4 * k] = (test_world_crash(&W, 1 + 4 * k), true);
+		post(0, (struct cast_request){.mode = CAST_LIST_KEYS, .reliable = true, .list = keys, .list_len = 60}, 1, 40, "hello");
+		test_world_run(&W, rng_below(&rng, 4) * 900);
+		for (unsigned k = 0; k < 2; k++) {
+			unsigned i = 1 + (unsigned)rng_below(&rng, 13);
+			if (!gone[i])
+				gone[i] = (test_world_crash(&W, i), true);
+		}
+		answered(45);
+		assert_int_equal(S.delivered + S.unknown, 60);
+		assert_int_equal(S.refused, 0);
+		assert_true(S.complete == (S.delivered == 60));
+		assert_true(all_copies() >= S.delivered && all_copies() <= 60);
+		unknown += (unsigned)S.unknown;
+		told += (unsigned)S.delivered;
+		run(16 * SECOND);
+		for (unsigned i = 0; i < 14; i++)
+			if (!gone[i])
+				W.v[i].n->stats.drop_malformed = 0;
+		done();
+	}
+	print_message("of 720 messages to keys %u were told as delivered, %u as unknown\n", told, unknown);
+	assert_true(told > 500 && unknown > 0);
+}
+
 /* Who has no room gets it when there is; who never has is named, after the time is up. */
 static void reliable_full(void **state)
 {
@@ -753,6 +837,22 @@ static void reliable_full(void **state)
 		assert_true(S.complete && S.delivered == 5);
 		assert_int_equal(S.copies[3], 5);
 		assert_true(strncmp(S.text[3], "hello", 5) == 0);
+		done();
+	}
+	for (unsigned never = 0; never < 2; never++) { /* as the owner of a key */
+		make(6, 562, 1, NULL);
+		S.keep = true;
+		uint64_t key = node_id(W.v[3].n);
+		cast(0, (struct cast_request){.mode = CAST_NODE, .to = key}, 1, 10, "full");
+		run(3 * SECOND);
+		post(0, (struct cast_request){.mode = CAST_LIST_KEYS, .reliable = true, .list = &key, .list_len = 1}, 1, 10, "hello");
+		test_world_run(&W, 5 * SECOND);
+		assert_false(S.replied);
+		struct event ev = {.type = EVENT_CONSUMED, .consumed = {1, 14}};
+		if (!never)
+			test_world_inject(&W, 3, &ev);
+		answered(50);
+		assert_true(never ? !S.complete && named(3, "refused ESTREAM_FULL") : S.complete && S.copies[3] == 2);
 		done();
 	}
 	make(6, 561, 1, NULL);
@@ -969,7 +1069,7 @@ int main(void)
 		cmocka_unit_test(seen),		cmocka_unit_test(cut_short),
 		cmocka_unit_test(reliable_quiet),  cmocka_unit_test(reliable_crashes),
 		cmocka_unit_test(reliable_churn),  cmocka_unit_test(reliable_full),
-		cmocka_unit_test(reliable_names),  cmocka_unit_test(in_order),
+		cmocka_unit_test(reliable_keys), cmocka_unit_test(reliable_keys_crashes), cmocka_unit_test(reliable_names),  cmocka_unit_test(in_order),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -30,7 +30,7 @@
 	 .help = "sets one of the limits that `p2ps limits` lists, for this node's directory (k, M, G; `default` takes it back)"}
 #define ARG_RELIABLE                                                                                             \
 	{"reliable", ARG_BOOL,                                                                                   \
-	 .help = "again and again, for 40 s at most, until every node that was a member throughout has it exactly once; names every node (not for keys)"}
+	 .help = "again and again, for 40 s at most, until every node that was a member throughout has it exactly once; names every node. To keys: until the nodes responsible for them have it, once for each key"}
 #define OUTCOMES                                                                                                 \
 	"outcomes[{target, node, outcome, error, reason}], delivered, refused, unknown: an outcome is delivered (it stands in " \
 	"the stream of the receiver, which node names when it is known), refused (for certain it does not) or unknown; error "  \

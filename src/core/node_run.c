@@ -82,10 +82,6 @@ void node_run_multicast(struct node *n, struct node_request *rq, const struct va
 	size_t count = ids && ids->type == VALUE_LIST ? ids->list.count : 0;
 	struct cast_request c = {.mode = value_bool(args, "responsible", false) ? CAST_LIST_KEYS : CAST_LIST,
 				 .reliable = value_bool(args, "reliable", false)};
-	if (c.reliable && c.mode == CAST_LIST_KEYS) {
-		node_reply(n, rq, P2PS_EINVAL, "reliable: to nodes, not to keys, whose owners may change meanwhile", NULL);
-		return;
-	}
 	uint64_t *list = count && count <= 65536 ? arena_alloc(n->out->arena, count * sizeof *list) : NULL;
 	if (!list) {
 		node_reply(n, rq, count && count <= 65536 ? P2PS_ENOMEM : P2PS_EINVAL, "ids: 1 to 65536 of them", NULL);

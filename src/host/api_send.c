@@ -277,6 +277,12 @@ int p2ps_multicast_reliable(p2ps_node *node, const uint64_t *ids, size_t count, 
 	return multicast(node, (struct place){.mode = CAST_LIST, .reliable = true}, ids, count, data, len, type, op);
 }
 
+int p2ps_multicast_keys_reliable(p2ps_node *node, const uint64_t *keys, size_t count, const void *data, size_t len, const char *type,
+				 p2ps_op **op)
+{
+	return multicast(node, (struct place){.mode = CAST_LIST_KEYS, .reliable = true}, keys, count, data, len, type, op);
+}
+
 int p2ps_send_succ_reliable(p2ps_node *node, unsigned n, const void *data, size_t len, const char *type, p2ps_op **op)
 {
 	return succ(node, n, true, data, len, type, op);
