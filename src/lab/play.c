@@ -28,11 +28,24 @@ bool play_reach(const struct play *p, unsigned a, unsigned b)
 	return p->node[a].side == p->node[b].side && !world_blocked(p->w, a, b) && !world_blocked(p->w, b, a);
 }
 
+/* An answer of the one that was here may still be on its way. */
+static void ghost_add(struct play *p, unsigned i)
+{
+	struct play_ghost *g = malloc(sizeof *g);
+	if (!g)
+		abort();
+	*g = (struct play_ghost){p->node[i], p->ghosts};
+	g->node.ghost = true;
+	p->ghosts = g;
+	if (map_put(&p->by_id, g->node.id, &g->node) != 0)
+		abort();
+}
+
 static void id_draw(struct play *p, struct rng *g, unsigned i)
 {
 	uint64_t id;
 	if (p->node[i].id)
-		map_del(&p->by_id, p->node[i].id);
+		ghost_add(p, i);
 	do
 		id = rng_u64(g) & p->mask;
 	while (!id || map_get(&p->by_id, id));
@@ -504,6 +517,10 @@ static void play_script(const struct script *s, uint64_t seed, const struct play
 	world_free(p->w);
 	slice_drop(&p->net.document);
 	map_free(&p->by_id);
+	for (struct play_ghost *g = p->ghosts, *next; g; g = next) {
+		next = g->next;
+		free(g);
+	}
 	free(p->node);
 }
 

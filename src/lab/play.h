@@ -14,6 +14,7 @@ struct play_sample {
 	int64_t at_ms;                    /* of the end of the stretch of time that it tells of */
 	uint32_t running, members, placed; /* placed: members whose next node is the right one */
 	bool whole;
+	uint32_t rings, turns;            /* circles of next nodes; the most times that one of them winds round */
 	uint32_t asked, right, wrong, lost; /* look-ups that ended in it */
 	uint32_t latency_us, latency_p99_us, hops_milli;
 	uint32_t started, died;

@@ -16,10 +16,15 @@ struct play_node {
 	unsigned newest;
 	struct epoch epoch;
 	bool serves, member, was_member;
-	bool stopping, stays_down, gone; /* stays_down: until an event starts it again; gone: for good */
+	bool ghost, stopping, stays_down, gone; /* stays_down: until an event starts it again; gone: for good */
 	uint8_t side;
 	uint64_t started_us, member_us;
 	uint64_t paused_us;              /* 0: it is not */
+};
+
+struct play_ghost { /* who was somebody before its disk was lost */
+	struct play_node node;
+	struct play_ghost *next;
 };
 
 struct play_lookup {
@@ -30,7 +35,8 @@ struct play_lookup {
 
 struct play_watch {
 	struct ring_view *view;          /* of the running nodes, by id */
-	unsigned running, members, placed;
+	unsigned running, members, placed, rings, turns;
+	uint32_t *seen;                  /* for counting rings */
 	bool whole;
 	char why_not[300];
 	struct play_lookup *lookup;
@@ -53,7 +59,8 @@ struct play {
 	const struct play_hooks *hooks;
 	struct world *w;
 	struct play_node *node;
-	struct map by_id;                /* id to struct play_node */
+	struct map by_id;                /* id to struct play_node, also of ghosts */
+	struct play_ghost *ghosts;
 	struct network net;
 	struct pool pool;
 	struct rng events, churn, work;

@@ -98,7 +98,7 @@ static bool served_between(struct play *p, uint64_t id, uint64_t key, uint64_t f
 		if (s->until_us && s->since_us <= until_us && s->until_us >= from_us && ids_in_oc(key, s->from, s->to, p->mask))
 			return true;
 	}
-	if (!n)
+	if (!n || n->ghost)
 		return false;
 	view_take(p->w, (unsigned)(n - p->node), &v); /* since this very step? */
 	return v.serves && ids_in_oc(key, v.from, v.to, p->mask);
@@ -203,7 +203,7 @@ void watch_sent(struct play *p, const uint8_t *frame, uint32_t len)
 static bool innocent(struct play *p, unsigned by, const struct value *record)
 {
 	const struct play_node *n = map_get(&p->by_id, value_id(record, "id", 0));
-	if (!n)
+	if (!n || n->ghost)
 		return false;
 	unsigned i = (unsigned)(n - p->node);
 	return world_node(p->w, i)->machine && n->member && !n->stopping && play_reach(p, by, i) && world_now(p->w) - n->started_us > 10 * WORLD_SECOND &&
@@ -216,7 +216,10 @@ void watch_emit(struct play *p, unsigned i, const char *name, const struct value
 		return;
 	p->res->forced += strcmp(name, "range_forced") == 0;
 	p->watch.suspected += strcmp(name, "suspected") == 0 && innocent(p, i, record);
-	p->watch.dead += strcmp(name, "down") == 0 && innocent(p, i, record);
+	if (strcmp(name, "down") == 0 && innocent(p, i, record)) {
+		p->watch.dead++;
+		world_trace(p->w, i, "  takes n%u for dead, which lives", (unsigned)((const struct play_node *)map_get(&p->by_id, value_id(record, "id", 0)) - p->node));
+	}
 }
 
 /* ---- the ring ---- */
@@ -249,19 +252,54 @@ static void look_at_nodes(struct play *p)
 	}
 }
 
+static unsigned place_of(const struct play_watch *w, uint64_t id)
+{
+	unsigned from = 0, to = w->running;
+	while (from < to) {
+		unsigned mid = (from + to) / 2;
+		if (w->view[mid].id < id)
+			from = mid + 1;
+		else
+			to = mid;
+	}
+	return from < w->running && w->view[from].id == id && w->view[from].member ? from : UINT32_MAX;
+}
+
+/* Circles that the next nodes make, and how often the longest winds round. */
+static void look_at_rings(struct play *p)
+{
+	struct play_watch *w = &p->watch;
+	w->rings = w->turns = 0;
+	memset(w->seen, 0, w->running * sizeof *w->seen);
+	for (unsigned i = 0; i < w->running; i++) {
+		unsigned at = i;
+		while (at != UINT32_MAX && !w->seen[at] && w->view[at].member) {
+			w->seen[at] = i + 1;
+			at = w->view[at].succ_count ? place_of(w, w->view[at].succ[0]) : at;
+		}
+		if (at == UINT32_MAX || w->seen[at] != i + 1)
+			continue; /* leads nowhere, or into what was counted */
+		unsigned start = at, turns = 0;
+		do {
+			unsigned next = w->view[at].succ_count ? place_of(w, w->view[at].succ[0]) : at;
+			turns += next <= at;
+			at = next;
+		} while (at != start);
+		w->rings++;
+		w->turns = turns > w->turns ? turns : w->turns;
+	}
+}
+
 static void look_who_is_back(struct play *p)
 {
 	struct play_watch *w = &p->watch;
-	unsigned back = 0, came = 0;
+	unsigned back = 0;
 	uint64_t now = world_now(p->w);
 	if (!w->back_since || now < w->back_since || w->joined_us)
 		return;
 	for (unsigned i = 0; i < p->s->nodes; i++)
-		if (!p->node[i].gone && !p->node[i].stays_down) {
-			back++;
-			came += p->node[i].member;
-		}
-	if (came * 100ull >= back * 99ull)
+		back += !p->node[i].gone && !p->node[i].stays_down;
+	if (w->placed * 100ull >= back * 99ull) /* in rings of their own they do not stand in the right place */
 		w->joined_us = now - w->back_since + 1;
 }
 
@@ -337,6 +375,9 @@ void watch_sample(struct play *p)
 	s->members = w->members;
 	s->placed = w->placed;
 	s->whole = w->whole;
+	look_at_rings(p);
+	s->rings = w->rings;
+	s->turns = w->turns;
 	s->control_frames = w->control_frames - last->control_frames;
 	s->control_bytes = w->control_bytes - last->control_bytes;
 	s->frames = w->frames - last->frames;
@@ -369,7 +410,8 @@ void watch_init(struct play *p)
 {
 	struct play_watch *w = &p->watch;
 	w->view = calloc(p->s->nodes, sizeof *w->view);
-	if (!w->view)
+	w->seen = calloc(p->s->nodes, sizeof *w->seen);
+	if (!w->view || !w->seen)
 		abort();
 	uint64_t least = (p->s->run_us + p->s->settle_us) / (PLAY_SAMPLES_MAX - 4);
 	w->sample_us = p->s->measure_us ? p->s->measure_us : p->s->run_us / 120 > WORLD_SECOND ? p->s->run_us / 120 : WORLD_SECOND;
@@ -380,6 +422,7 @@ void watch_init(struct play *p)
 void watch_free(struct play *p)
 {
 	free(p->watch.view);
+	free(p->watch.seen);
 	free(p->watch.lookup);
 }
 

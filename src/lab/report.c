@@ -149,8 +149,8 @@ static json_t *json_hash(uint64_t hash)
 
 static json_t *json_sample(const struct play_sample *s)
 {
-	return json_pack("{s:f,s:i,s:i,s:i,s:b,s:i,s:i,s:i,s:i,s:f,s:f,s:f,s:I,s:I}", "at_s", (double)s->at_ms / 1e3, "running", (int)s->running, "members",
-		(int)s->members, "placed", (int)s->placed, "whole", (int)s->whole, "asked", (int)s->asked, "right", (int)s->right, "wrong", (int)s->wrong,
+	return json_pack("{s:f,s:i,s:i,s:i,s:b,s:i,s:i,s:i,s:i,s:i,s:f,s:f,s:f,s:I,s:I}", "at_s", (double)s->at_ms / 1e3, "running", (int)s->running, "members",
+		(int)s->members, "placed", (int)s->placed, "whole", (int)s->whole, "rings", (int)s->rings, "asked", (int)s->asked, "right", (int)s->right, "wrong", (int)s->wrong,
 		"lost", (int)s->lost, "latency_ms", s->latency_us / 1e3, "latency_p99_ms", s->latency_p99_us / 1e3, "hops", s->hops_milli / 1e3,
 		"control_frames", (json_int_t)s->control_frames, "control_bytes", (json_int_t)s->control_bytes);
 }
@@ -216,14 +216,14 @@ int report_csv(const struct report *r, const char *path)
 	FILE *f = fopen(path, "w");
 	if (!f)
 		return P2PS_EIO;
-	fprintf(f, "seed,at_s,running,members,placed,whole,asked,right,wrong,lost,latency_us,latency_p99_us,hops,control_frames,control_bytes,frames,"
+	fprintf(f, "seed,at_s,running,members,placed,whole,rings,turns,asked,right,wrong,lost,latency_us,latency_p99_us,hops,control_frames,control_bytes,frames,"
 		   "node_s,started,died\n");
 	for (uint64_t i = 0; i < r->kept; i++)
 		for (unsigned k = 0; k < r->result[i]->samples; k++) {
 			const struct play_sample *s = &r->result[i]->sample[k];
-			fprintf(f, "%" PRIu64 ",%.3f,%u,%u,%u,%d,%u,%u,%u,%u,%u,%u,%.3f,%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%.3f,%u,%u\n", r->result[i]->seed,
-				(double)s->at_ms / 1e3, s->running, s->members, s->placed, s->whole, s->asked, s->right, s->wrong, s->lost, s->latency_us,
-				s->latency_p99_us, s->hops_milli / 1e3, s->control_frames, s->control_bytes, s->frames, (double)s->node_us / 1e6, s->started, s->died);
+			fprintf(f, "%" PRIu64 ",%.3f,%u,%u,%u,%d,%u,%u,%u,%u,%u,%u,%u,%u,%.3f,%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%.3f,%u,%u\n", r->result[i]->seed,
+				(double)s->at_ms / 1e3, s->running, s->members, s->placed, s->whole, s->rings, s->turns, s->asked, s->right, s->wrong,
+				s->lost, s->latency_us, s->latency_p99_us, s->hops_milli / 1e3, s->control_frames, s->control_bytes, s->frames, (double)s->node_us / 1e6, s->started, s->died);
 		}
 	bool bad = ferror(f);
 	return fclose(f) != 0 || bad ? P2PS_EIO : 0;

@@ -61,7 +61,7 @@ struct script_event {
 	X(control, "frames/s", "control frames that a node sends a second, mean")                   \
 	X(control_bytes, "B/s", "bytes of these")                                                   \
 	X(repair, "s", "from an event until the ring was whole again, worst")                       \
-	X(joined, "s", "until 99 % of those that came back were members again")                     \
+	X(joined, "s", "until 99 % of those that are to be there stood in their right places")                     \
 	X(join_load, "times", "busiest second's control frames per node, against the quiet time before the first event") \
 	X(suspicions, "", "living, reachable neighbours that were suspected, per 1,000 node-hours") \
 	X(false_deaths, "", "living, reachable neighbours that were taken for dead, per 1,000 node-hours") \
