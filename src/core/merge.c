@@ -33,7 +33,7 @@
 #define MERGE_FRESH_US 500000u   /* but before two rings are told apart it must be no older than this */
 #define MERGE_SURE_US 800000u    /* between the two answers that decide */
 #define MERGE_TURN_US 250000u    /* a ring of n members goes over within n of these */
-#define MERGE_TURNS_MAX_US 120000000u
+#define MERGE_TURNS_MAX_US 30000000u
 #define MERGE_DEAF_LEASES 4u     /* a node that could not serve for so many leases will not by itself */
 
 struct merge_lost {

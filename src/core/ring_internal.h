@@ -223,6 +223,7 @@ static inline void ring_left_until(struct ring *r, uint64_t at_us)
 static inline uint64_t ring_exact_us(const struct ring *r) { return (r->faults ? r->faults - 1 : 0) * r->over_plus + r->lease / 8; }
 /* More than f died: what is taken from now on is taken in a new epoch, and no lease is waited for (R-FORCE-2). */
 static inline bool ring_hurried(const struct ring *r) { return r->gap_us && r->now >= r->gap_us + ring_exact_us(r); }
+bool ring_orphaned(const struct ring *r); /* who is to the left does not speak, and nobody told its bound */
 bool ring_serving(const struct ring *r);
 void ring_send(struct ring *r, const struct contact *to, struct ring_message *m);      /* fills epoch and life */
 void ring_send_succ(struct ring *r, struct ring_message *m);  /* to succ[0], through via if need be */

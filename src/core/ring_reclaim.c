@@ -499,9 +499,14 @@ static void orphan_call(struct ring *r)
 }
 
 /* The left neighbour is silent, and nobody told us its bound. */
+bool ring_orphaned(const struct ring *r)
+{
+	return !r->log_n && r->change.kind != RING_INTENT_JOIN && ring_left_id(r) != ring_self(r) && r->now >= r->grant_end;
+}
+
 static void orphan_progress(struct ring *r)
 {
-	if (r->log_n || r->change.kind == RING_INTENT_JOIN || ring_left_id(r) == ring_self(r) || r->now < r->grant_end) {
+	if (!ring_orphaned(r)) {
 		r->orphan_us = 0;
 		return;
 	}

@@ -84,8 +84,14 @@ void ring_on_count(struct ring *r, const struct contact *from, const struct ring
 
 uint64_t ring_size_estimate(const struct ring *r)
 {
-	if (!r->succ_n || r->succ_whole)
-		return (uint64_t)r->succ_n + 1;
+	unsigned n_succ = 0;
+	/* One that stands in our own range is of another ring, that a neighbour has links to: ours ends before it. */
+	while (n_succ < r->succ_n && (ring_alone(r) || !ids_in_oc(r->succ[n_succ]->id, r->lo, ring_self(r), r->cfg.mask)))
+		n_succ++;
+	if (n_succ < r->succ_n || r->succ_whole)
+		return (uint64_t)n_succ + 1;
+	if (!n_succ)
+		return 1;
 	/* With our own range: the few members of a ring that came apart may stand close together, and one of them owns the rest. */
 	uint64_t span = ids_cw(r->lo, r->succ[r->succ_n - 1]->id, r->cfg.mask);
 	unsigned __int128 ring = (unsigned __int128)r->cfg.mask + 1;

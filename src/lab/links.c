@@ -14,6 +14,7 @@
 #define SOCKET_BYTES (256u << 10) /* what the two kernels hold of one direction before the writer feels it */
 #define ROOM_BYTES 4096u /* a wide link is not told of less: a step for each frame would cost more than the frame */
 #define RESEND_US (WORLD_SECOND / 5)
+#define RESENDS_ALIKE 6u
 #define HOST_DIAL_US (10 * WORLD_SECOND)
 
 /* ---- delays ---- */
@@ -29,15 +30,16 @@ uint64_t links_delay(struct world *w, unsigned from, unsigned to)
 	return 1 + own + (jitter ? rng_below(&w->nodes[from].net, jitter + 1) : 0);
 }
 
-/* What is lost is sent again when the sender's host gives up waiting, later each time. */
+/* What is lost is sent again when the sender's host gives up waiting: with little on its way alike for some times (the host
+ * asks for that, TCP_THIN_LINEAR_TIMEOUTS), then later each time. */
 static uint64_t loss_delay(struct world *w, unsigned from, unsigned to)
 {
 	if (!w->cfg.loss)
 		return 0;
 	uint64_t rtt = 2 * (links_delay(w, from, to) + links_delay(w, to, from)), wait = rtt > RESEND_US ? rtt : RESEND_US, sum = 0;
-	for (unsigned i = 0; i < 8 && world_chance(&w->nodes[from].net, w->cfg.loss); i++) {
+	for (unsigned i = 0; i < 12 && world_chance(&w->nodes[from].net, w->cfg.loss); i++) {
 		w->count.resends++;
-		sum += wait << i;
+		sum += wait << (i < RESENDS_ALIKE ? 0 : i - RESENDS_ALIKE + 1);
 	}
 	return sum;
 }

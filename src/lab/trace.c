@@ -4,8 +4,11 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "com/frame.h"
+#include "com/proto.h"
+#include "core.pb-c.h"
 #include "core/records_wire.h"
 #include "core/ring_wire.h"
 
@@ -94,6 +97,24 @@ static void put_records(struct line *l, struct slice body)
 	put(l, "%s] word %" PRIu64, trace_id(m.to), m.word);
 }
 
+static void put_correction(struct line *l, struct slice body)
+{
+	struct arena a;
+	struct proto_alloc pa;
+	arena_init(&a, 1 << 20);
+	const Wire__Correction *m = wire__correction__unpack(proto_alloc(&pa, &a, PROTO_CAP), body.len, body.p);
+	const ProtobufCEnumValue *kind = m ? protobuf_c_enum_descriptor_get_value(&wire__correction_kind__descriptor, (int)m->kind) : NULL;
+	if (!kind)
+		put(l, " malformed");
+	else
+		put(l, " %s", kind->name + strlen("CORRECTION_"));
+	if (kind && m->who)
+		put(l, " who %s", trace_id(m->who->id));
+	if (kind && (m->kind == WIRE__CORRECTION_KIND__CORRECTION_PROBE || m->kind == WIRE__CORRECTION_KIND__CORRECTION_PROBE_ACK))
+		put(l, " from %s leader %s leader-size %" PRIu64 " size %" PRIu64, trace_id(m->from), trace_id(m->leader), m->leader_size, m->size);
+	arena_free(&a);
+}
+
 void trace_frame(struct slice frame, char *out, size_t n)
 {
 	struct frame f;
@@ -107,6 +128,8 @@ void trace_frame(struct slice frame, char *out, size_t n)
 		put_ring(&l, f.body);
 	else
 		put(&l, " src %s dst %s seq %" PRIu64 " hops %u flags %x, %u B", trace_id(f.src), trace_id(f.dst), f.sequence, f.hops, f.flags, frame.len);
+	if (f.type == FRAME_CORRECTION)
+		put_correction(&l, f.body);
 	if (f.type == FRAME_RECORD)
 		put_records(&l, f.body);
 	if (f.has_interval)
