@@ -17,6 +17,22 @@ static const char *const names[MUTANTS] = {
 #undef MUTANT_NAME
 };
 
+_Static_assert(MUTANTS <= MUTANTS_MAX, "more planted bugs than there are bits");
+
+const char *mutant_name(unsigned m) { return m && m < MUTANTS ? names[m] : ""; }
+
+static bool ever[MUTANTS];
+
+void mutant_met_take(uint64_t met[2])
+{
+	met[0] = met[1] = 0;
+	for (unsigned i = 1; i < MUTANTS; i++) {
+		met[i / 64] |= (uint64_t)mutant_met[i] << (i % 64);
+		ever[i] |= mutant_met[i];
+		mutant_met[i] = false;
+	}
+}
+
 static void pick(void) __attribute__((constructor));
 static void pick(void)
 {
@@ -36,7 +52,7 @@ static void tell(void)
 	const char *path = getenv("P2PS_MUTANTS_MET");
 	FILE *f = path && *path ? fopen(path, "a") : NULL;
 	for (unsigned i = 1; f && i < MUTANTS; i++)
-		if (mutant_met[i])
+		if (mutant_met[i] || ever[i])
 			fprintf(f, "%s\n", names[i]);
 	if (f)
 		fclose(f);

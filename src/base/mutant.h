@@ -9,6 +9,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#define MUTANTS_MAX 128u
+const char *mutant_name(unsigned m); /* in builds that have them */
+
 /* X(name, room, what is wrong) */
 #define MUTANT_MAP(X) \
 	X(ring_grant_on_open_lease, "core", "a range is given away under a lease from one that is still about to take over") \
@@ -119,8 +122,10 @@ static inline bool mutant_here(enum mutant m)
 }
 #define MUTANT(name) mutant_here(MUTANT_##name)
 #define MUTANT_COUNT mutant_count
+void mutant_met_take(uint64_t met[2]); /* a bit for each that was come upon since this was asked last */
 #else
 #define MUTANT(name) (MUTANT_##name == MUTANTS)
 #define MUTANT_COUNT UINT64_C(0)
+static inline void mutant_met_take(uint64_t met[2]) { met[0] = met[1] = 0; }
 #endif
 #endif

@@ -28,7 +28,9 @@ void ring_extend(struct ring *r, enum ring_cause cause, uint64_t bound, const st
 	/* Of several leavers one is told; the others ask again, and hear that it is done. */
 	const struct contact *leaver = open && c->who ? c->who : cause == CAUSE_LEAVE ? ring_hold(r, r->left) : NULL;
 	bool hurried = cause == CAUSE_CRASH && ring_hurried(r);
-	bool mixed = cause == CAUSE_FORCE || (r->log_n && cause != CAUSE_BACK && epoch_cmp(r->log[0].epoch, r->epoch));
+	/* What the one between was about to take over itself is of a third epoch to it, too. */
+	bool mixed = cause == CAUSE_FORCE ||
+		     (r->log_n && cause != CAUSE_BACK && (epoch_cmp(r->log[0].epoch, r->epoch) || r->log[0].intent == RING_INTENT_EXTEND));
 	bool doubt = r->log_doubt && cause != CAUSE_LEAVE; /* a leaver brings its log itself */
 	struct ring_record gone[RING_RECORDS_MAX];
 	unsigned gone_n = open ? c->gone_n : 0;

@@ -34,6 +34,25 @@ int check_one_owner(const struct ring_view *a, const struct ring_view *b, uint64
 		a->node, a->from, a->to, b->node, b->from, b->to, a->epoch.counter, a->epoch.random);
 }
 
+int check_epoch_within(const struct ring_view *first, const struct ring_view *now, uint64_t mask, char *why, size_t n)
+{
+	uint64_t from = ids_cw(first->from, now->from, mask), to = ids_cw(first->from, now->to, mask);
+	bool all = first->from == first->to, whole = now->from == now->to;
+	if (all || (!whole && ids_in_oc(now->to, first->from, first->to, mask) && from < to))
+		return 0;
+	return wrong(why, n,
+		"R-EPOCH: n%u has (%016" PRIx64 ", %016" PRIx64 "] in epoch %" PRIu64 "-%" PRIx64 ", which began with (%016" PRIx64 ", %016" PRIx64
+		"] at n%u", now->node, now->from, now->to, now->epoch.counter, now->epoch.random, first->from, first->to, first->node);
+}
+
+int check_forced_anew(const struct ring_view *before, const struct ring_view *now, char *why, size_t n)
+{
+	if (!before->serves || epoch_cmp(before->epoch, now->epoch) != 0)
+		return 0;
+	return wrong(why, n, "R-FORCE: n%u forces its range to (%016" PRIx64 ", %016" PRIx64 "] and stays in epoch %" PRIu64 "-%" PRIx64, now->node,
+		now->from, now->to, now->epoch.counter, now->epoch.random);
+}
+
 static int by_id(const void *pa, const void *pb)
 {
 	const struct ring_view *a = pa, *b = pb;

@@ -91,8 +91,40 @@ static void test_imperfect(void **state)
 	expect_wrong("predecessor");
 }
 
+static void test_epochs(void **state)
+{
+	struct ring_view first, now;
+	perfect();
+	first = now = v[1]; /* (10, 60] */
+	assert_int_equal(check_epoch_within(&first, &now, MASK, why, sizeof why), 0);
+	now.from = 30; /* a joiner got the rest */
+	assert_int_equal(check_epoch_within(&first, &now, MASK, why, sizeof why), 0);
+	now.from = 10, now.to = 30; /* the joiner's part */
+	assert_int_equal(check_epoch_within(&first, &now, MASK, why, sizeof why), 0);
+	now.from = 9, now.to = 60; /* it took over more, in the same epoch */
+	assert_int_equal(check_epoch_within(&first, &now, MASK, why, sizeof why), -1);
+	assert_non_null(strstr(why, "R-EPOCH"));
+	now.from = now.to = 60; /* all of it */
+	assert_int_equal(check_epoch_within(&first, &now, MASK, why, sizeof why), -1);
+	now.from = 50, now.to = 20; /* nearly all around */
+	assert_int_equal(check_epoch_within(&first, &now, MASK, why, sizeof why), -1);
+	first.from = first.to = 60; /* a ring of one holds everything */
+	assert_int_equal(check_epoch_within(&first, &now, MASK, why, sizeof why), 0);
+	perfect();
+	first = now = v[0]; /* (200, 10]: over zero */
+	now.from = 250;
+	assert_int_equal(check_epoch_within(&first, &now, MASK, why, sizeof why), 0);
+	now.from = 199;
+	assert_int_equal(check_epoch_within(&first, &now, MASK, why, sizeof why), -1);
+	assert_int_equal(check_forced_anew(&v[0], &v[0], why, sizeof why), -1);
+	now.epoch.counter++;
+	assert_int_equal(check_forced_anew(&v[0], &now, why, sizeof why), 0);
+	v[0].serves = false;
+	assert_int_equal(check_forced_anew(&v[0], &v[0], why, sizeof why), 0);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_perfect), cmocka_unit_test(test_two_owners), cmocka_unit_test(test_imperfect)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_perfect), cmocka_unit_test(test_two_owners), cmocka_unit_test(test_epochs), cmocka_unit_test(test_imperfect)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

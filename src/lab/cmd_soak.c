@@ -16,7 +16,8 @@
 
 #define STRETCH 50u /* seeds in a line of the ledger */
 
-static const enum scenario_kind kinds[] = {SCENARIO_SWARM, SCENARIO_CHURN, SCENARIO_JOINS, SCENARIO_CASTS, SCENARIO_RECORDS, SCENARIO_PRIVATE};
+static const enum scenario_kind kinds[] = {SCENARIO_SWARM, SCENARIO_CHURN, SCENARIO_JOINS, SCENARIO_CASTS, SCENARIO_RECORDS, SCENARIO_PRIVATE,
+	SCENARIO_STORM, SCENARIO_FLOWS};
 #define KINDS (sizeof kinds / sizeof kinds[0])
 static const char header[] = "kind,from,to,passed,failed,simulated_s,node_s,frames,real_s,fired,failure\n";
 

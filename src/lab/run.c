@@ -140,10 +140,41 @@ bool run_served_during(struct run *r, uint64_t id, uint64_t key, uint64_t from_u
 	return false;
 }
 
+static void epoch_judge(struct run *r, const struct ring_view *v)
+{
+	char why[300];
+	for (uint32_t k = r->epoch_count; k-- > 0;)
+		if (epoch_cmp(r->epochs[k].epoch, v->epoch) == 0) {
+			struct ring_view *e = &r->epochs[k];
+			bool other = e->id != v->id, shared = e->pred_count;
+			const struct ring_view *by = &r->node[e->node].view;
+			bool rest = (e->from == v->to && e->to == v->from) || (by->id == e->id && by->from == v->to && by->to == v->from);
+			if (other && rest) /* it was alone, and shared the ring with a joiner in one step */
+				e->from = e->to;
+			int grown = check_epoch_within(e, v, r->mask, why, sizeof why);
+			if (grown && (shared || other))
+				world_fail(r->w, "%s", why);
+			if (grown) /* as long as nobody else was in it, nobody can mean other keys by it */
+				*e = *v;
+			e->pred_count = shared || other;
+			return;
+		}
+	if (r->epoch_count == r->epoch_cap) {
+		r->epoch_cap = r->epoch_cap ? r->epoch_cap * 2 : 64;
+		r->epochs = realloc(r->epochs, r->epoch_cap * sizeof *r->epochs);
+		if (!r->epochs)
+			abort();
+	}
+	r->epochs[r->epoch_count] = *v;
+	r->epochs[r->epoch_count++].pred_count = 0;
+}
+
 static void view_changed(struct run *r, unsigned i, const struct ring_view *v)
 {
 	struct run_node *n = &r->node[i];
 	char why[300];
+	if (v->member)
+		epoch_judge(r, v);
 	served_close(r, n);
 	if (v->serves) {
 		n->view = *v;
@@ -172,6 +203,7 @@ static void on_stepped(void *ctx, unsigned i, const struct event *ev)
 		view_changed(r, i, &v);
 	bool moved = v.epoch.counter != n->view.epoch.counter || v.epoch.random != n->view.epoch.random;
 	n->view = v;
+	n->last = v.serves ? v : n->last;
 	/* Whose links break loses its range before it knows: then only a lease proves membership. */
 	if (!(r->s->cut_off || r->s->rate[FAULT_break_link] ? v.serves : v.member) || world_node(r->w, i)->state == PROC_PAUSED)
 		n->steady_us = UINT64_MAX;
@@ -186,7 +218,7 @@ static void process_gone(struct run *r, unsigned i)
 {
 	struct run_node *n = &r->node[i];
 	served_close(r, n);
-	n->view = (struct ring_view){.node = i};
+	n->view = n->last = (struct ring_view){.node = i};
 	n->steady_us = UINT64_MAX;
 	ledger_process_gone(&r->ledger, i, world_node(r->w, i)->boot);
 }
@@ -205,8 +237,14 @@ static void on_stopped(void *ctx, unsigned i, int err, const char *text)
 static void on_emit(void *ctx, unsigned i, const char *name, const struct value *record)
 {
 	struct run *r = ctx;
-	if (strcmp(name, "range_forced") == 0)
+	if (strcmp(name, "range_forced") == 0) {
+		struct ring_view v;
+		char why[300];
 		r->res->forced++;
+		view_take(r->w, i, &v);
+		if (check_forced_anew(&r->node[i].last, &v, why, sizeof why) != 0)
+			world_fail(r->w, "%s", why);
+	}
 	/* A ring of one, other than the very first: it found nobody whom it knew. */
 	r->apart += strcmp(name, "range_forced") == 0 || (strcmp(name, "alone") == 0 && (i != 0 || world_node(r->w, 0)->boot > 1));
 	if (strcmp(name, "record_conflict") == 0)
@@ -732,6 +770,7 @@ void scenario_run(const struct scenario *s, struct scenario_result *res)
 		.stopped = on_stopped, .sent = on_sent, .stepped = on_stepped};
 	*res = (struct scenario_result){0};
 	uint64_t planted = MUTANT_COUNT;
+	mutant_met_take(res->met);
 	wc.trace = s->trace;
 	wc.crypto = s->real_crypto ? &crypto_real : &crypto_cheap;
 	pool_init(&r->pool, 0);
@@ -749,6 +788,7 @@ void scenario_run(const struct scenario *s, struct scenario_result *res)
 	finish(r);
 	world_close(r->w);
 	res->planted = MUTANT_COUNT - planted;
+	mutant_met_take(res->met);
 	const char *why = world_failed(r->w);
 	res->failed = why != NULL;
 	snprintf(res->why, sizeof res->why, "%s", why ? why : "");
@@ -756,5 +796,6 @@ void scenario_run(const struct scenario *s, struct scenario_result *res)
 	world_free(r->w);
 	slice_drop(&r->net.document);
 	free(r->served);
+	free(r->epochs);
 	free(r->node);
 }

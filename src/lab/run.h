@@ -34,7 +34,7 @@ struct run_node {
 	bool failed_start;      /* it stopped with an error: to be started again */
 	bool was_member;        /* its directory knows the network: it is started as by "up" */
 	bool stopping, gone;    /* gone: not to be started again */
-	struct ring_view view;
+	struct ring_view view, last; /* last: as it served last in this life */
 	int64_t served;         /* place of its open stretch in run.served; -1: none */
 	uint64_t paused_us;     /* time spent paused since the last restart */
 	uint64_t control_from;  /* control frames when the idle phase began */
@@ -58,6 +58,8 @@ struct run {
 	struct run_node *node;
 	struct served *served;
 	uint32_t served_count, served_cap;
+	struct ring_view *epochs; /* each epoch as it was first seen */
+	uint32_t epoch_count, epoch_cap;
 	uint64_t mask;
 	bool striking, working, strict; /* faults strike; programs send; nothing excuses a failure any more */
 	uint64_t cast_frames, relay_frames;           /* CAST frames seen on links */

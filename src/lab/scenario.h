@@ -10,7 +10,7 @@
 
 #include "lab/world.h"
 
-enum scenario_kind { SCENARIO_JOINS, SCENARIO_CHURN, SCENARIO_SWARM, SCENARIO_BIG, SCENARIO_IDLE, SCENARIO_CASTS, SCENARIO_RECORDS, SCENARIO_PRIVATE, SCENARIO_KINDS };
+enum scenario_kind { SCENARIO_JOINS, SCENARIO_CHURN, SCENARIO_SWARM, SCENARIO_BIG, SCENARIO_IDLE, SCENARIO_CASTS, SCENARIO_RECORDS, SCENARIO_PRIVATE, SCENARIO_STORM, SCENARIO_FLOWS, SCENARIO_KINDS };
 extern const char *const scenario_names[SCENARIO_KINDS];
 
 /* X(name, opportunity, sentence): `node`: drawn per node and second, `world`: per second, `dial`, `io`: per action. */
@@ -75,6 +75,7 @@ struct scenario_result {
 	uint64_t record_acks, record_reads, record_conflicts;
 	uint64_t fired[SCENARIO_FAULTS];
 	uint64_t bytes_mean, bytes_max, idle_milli, idle_worst; /* memory per node; control frames per node and 1000 s when idle: on average, of the busiest */
+	uint64_t met[2];  /* planted bugs that it came upon, on or not */
 	uint64_t planted; /* how often a planted bug (base/mutant.h) was come upon */
 	bool dead; /* no member was left: liveness was not judged */
 };

@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/mutant.h"
 #include "core/table.h"
 #include "lab/scenario.h"
 
@@ -29,7 +30,7 @@ struct one { /* a run to be made */
 struct options {
 	uint64_t from, to;
 	unsigned nodes, seconds, jobs, kind, budget_s, seed_s;
-	bool trace, hash, verbose, first; /* first: ends with the first that fails */
+	bool trace, hash, verbose, met, first; /* first: ends with the first that fails */
 	const char *file, *except, *table;
 	struct one *list; /* of --file, or what --except leaves */
 	uint64_t listed;
@@ -49,14 +50,14 @@ struct totals {
 };
 
 static const char usage[] =
-	"usage: lab-seeds [--seeds A..B] [--scenario joins|churn|faults|big|idle|casts|records|private|mixed|all] [--nodes N] [--seconds S]\n"
-	"                 [--jobs J] [--budget-s T] [--trace] [--hash] [--verbose] [--file SEEDS] [--table T] [--until-failed]\n"
+	"usage: lab-seeds [--seeds A..B] [--scenario joins|churn|faults|big|idle|casts|records|private|storm|flows|mixed|all] [--nodes N] [--seconds S]\n"
+	"                 [--jobs J] [--budget-s T] [--trace] [--hash] [--verbose] [--file SEEDS] [--table T] [--until-failed] [--met]\n"
 	"Runs the seeds A to B of a scenario in the simulated world. --nodes and --seconds replace what the seed draws.\n"
 	"--jobs 0 runs in this process (for a debugger). --budget-s: no new seed is begun after T seconds.\n"
 	"--trace prints every event (one seed only), --hash prints each seed with its trace hash.\n"
 	"--file: runs the lines `scenario seed nodes seconds` of a file instead (# begins a comment; 0: drawn).\n"
 	"--except: leaves out the seeds of such a file. --table: the routing table instead of the one drawn.\n"
-	"--until-failed: ends with the first seed that fails.\n";
+	"--until-failed: ends with the first seed that fails. --met: which planted bugs each came upon (make mutants).\n";
 
 static uint64_t wall_ms(void)
 {
@@ -68,12 +69,12 @@ static uint64_t wall_ms(void)
 static struct one one_of(const struct options *o, uint64_t place)
 {
 	static const enum scenario_kind mixed[4] = {SCENARIO_JOINS, SCENARIO_CHURN, SCENARIO_SWARM, SCENARIO_SWARM};
-	static const enum scenario_kind all[8] = {SCENARIO_JOINS, SCENARIO_CHURN, SCENARIO_SWARM, SCENARIO_CASTS, SCENARIO_RECORDS, SCENARIO_PRIVATE,
-		SCENARIO_SWARM, SCENARIO_RECORDS};
+	static const enum scenario_kind all[10] = {SCENARIO_JOINS, SCENARIO_CHURN, SCENARIO_SWARM, SCENARIO_CASTS, SCENARIO_RECORDS, SCENARIO_PRIVATE,
+		SCENARIO_STORM, SCENARIO_FLOWS, SCENARIO_RECORDS, SCENARIO_STORM};
 	if (o->list)
 		return o->list[place];
 	uint64_t seed = o->from + place;
-	enum scenario_kind kind = o->kind == KINDS_MIXED ? mixed[seed % 4] : o->kind == KINDS_ALL ? all[seed % 8] : (enum scenario_kind)o->kind;
+	enum scenario_kind kind = o->kind == KINDS_MIXED ? mixed[seed % 4] : o->kind == KINDS_ALL ? all[seed % 10] : (enum scenario_kind)o->kind;
 	return (struct one){kind, seed, o->nodes, o->seconds};
 }
 
@@ -159,10 +160,26 @@ static void add_up(struct totals *t, const struct scenario_result *r)
 	max_in(&t->idle_worst, r->idle_milli ? r->idle_worst : 0);
 }
 
+/* Which planted bugs a run came upon: with any other one switched on it would have been the same. */
+static void say_met(const struct report *r)
+{
+#ifdef P2PS_MUTANTS
+	printf("met %s %" PRIu64, scenario_names[r->one.kind], r->one.seed);
+	for (unsigned i = 1; i < MUTANTS; i++)
+		if (r->res.met[i / 64] >> (i % 64) & 1)
+			printf(" %s", mutant_name(i));
+	printf("\n");
+#else
+	(void)r;
+#endif
+}
+
 static void take(const struct options *o, struct totals *t, const struct report *r)
 {
 	struct scenario s;
 	add_up(t, &r->res);
+	if (o->met)
+		say_met(r);
 	if (o->hash)
 		printf("%s %" PRIu64 " %016" PRIx64 "\n", scenario_names[r->one.kind], r->one.seed, r->res.hash);
 	if (o->verbose)
@@ -403,6 +420,8 @@ static struct options options_read(int argc, char **argv)
 			o.verbose = true;
 		else if (strcmp(argv[i], "--until-failed") == 0)
 			o.first = true;
+		else if (strcmp(argv[i], "--met") == 0)
+			o.met = true;
 		else if (strcmp(argv[i], "--help") == 0) {
 			fputs(usage, stdout);
 			exit(0);

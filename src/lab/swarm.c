@@ -6,7 +6,7 @@
 #include "lab/crypto_cheap.h"
 #include "lab/scenario.h"
 
-const char *const scenario_names[SCENARIO_KINDS] = {"joins", "churn", "faults", "big", "idle", "casts", "records", "private"};
+const char *const scenario_names[SCENARIO_KINDS] = {"joins", "churn", "faults", "big", "idle", "casts", "records", "private", "storm", "flows"};
 const char *const scenario_fault_names[SCENARIO_FAULTS] = {
 #define FAULT_NAME(name, when, text) #name,
 	SCENARIO_FAULT_MAP(FAULT_NAME)
@@ -29,6 +29,8 @@ static bool fault_allowed(enum scenario_kind kind, enum scenario_fault f)
 {
 	switch (kind) {
 	case SCENARIO_SWARM: return true;
+	case SCENARIO_FLOWS:
+	case SCENARIO_STORM: return f != FAULT_wall_jump && f != FAULT_no_memory && f != FAULT_disk_error;
 	case SCENARIO_JOINS: return f == FAULT_stop;
 	case SCENARIO_CASTS:
 	case SCENARIO_CHURN: return f == FAULT_kill || f == FAULT_reset || f == FAULT_power || f == FAULT_stop || f == FAULT_wipe || f == FAULT_burst;
@@ -91,6 +93,51 @@ static void draw_records(struct scenario *s, struct rng *r)
 		s->rate[FAULT_partition] = s->rate[FAULT_cut_pair] = s->rate[FAULT_deaf] = s->rate[FAULT_pause] = 0;
 }
 
+/* A few nodes, short leases, little to do, and trouble for minutes: every rule about ranges and epochs is needed often. */
+static void draw_storm(struct scenario *s, struct rng *r, unsigned nodes, unsigned seconds)
+{
+	s->nodes = nodes ? nodes : (unsigned)(3 + rng_below(r, 7));
+	s->seconds = seconds ? seconds : (unsigned)PICK(r, 60, 120, 180);
+	s->faults = (unsigned)PICK(r, 1, 1, 2, 2, 3);
+	s->lease_us = PICK(r, 1000000, 1000000, 3000000);
+	s->down_us = PICK(r, 50000, 1000000, 5000000);
+	s->outage_us = PICK(r, 200000, 1000000, 4000000);
+	for (unsigned f = 0; f < SCENARIO_FAULTS; f++) /* on with probability one half, and then often: 1/4 to 1/64 */
+		if (fault_allowed(SCENARIO_STORM, (enum scenario_fault)f))
+			s->rate[f] = rng_below(r, 2) ? (uint32_t)(UINT32_C(1) << (26 + rng_below(r, 4))) : 0;
+	s->rate[FAULT_dial_silent] /= 4;
+	s->cast_rate = s->request_rate = 0x10000000;
+	s->size_max = 64;
+	s->count_max = 1;
+	s->consume_us = 1;
+	s->services = false;
+	s->real_crypto = false;
+}
+
+/* Much is said between few, to slow readers with little room, while links break and processes come and go. */
+static void draw_flows(struct scenario *s, struct rng *r, unsigned nodes, unsigned seconds)
+{
+	s->nodes = nodes ? nodes : (unsigned)(3 + rng_below(r, 4));
+	s->seconds = seconds ? seconds : 30;
+	s->lease_us = 3000000;
+	s->join_window_us = 1000000;
+	s->down_us = PICK(r, 50000, 1000000);
+	s->outage_us = PICK(r, 50000, 500000, 2000000);
+	for (unsigned f = 0; f < SCENARIO_FAULTS; f++)
+		s->rate[f] = 0;
+	s->rate[FAULT_break_link] = UINT32_C(1) << (28 + rng_below(r, 4));
+	for (unsigned f = 0; f < SCENARIO_FAULTS; f++)
+		if (f == FAULT_reset || f == FAULT_pause || f == FAULT_deaf || f == FAULT_cut_pair || f == FAULT_stop)
+			s->rate[f] = rng_below(r, 2) ? (uint32_t)(UINT32_C(1) << (24 + rng_below(r, 4))) : 0;
+	s->cast_rate = (uint32_t)PICK(r, 0x80000000, 0xf0000000);
+	s->request_rate = 0;
+	s->size_max = (uint32_t)PICK(r, 64, 1000, 200000);
+	s->count_max = (uint32_t)PICK(r, 1, 30);
+	s->consume_us = PICK(r, 1000, 30000, 300000);
+	s->stream_messages = (uint32_t)PICK(r, 20, 20, 1000);
+	s->services = s->real_crypto = false;
+}
+
 void scenario_draw(struct scenario *s, enum scenario_kind kind, uint64_t seed, unsigned nodes, unsigned seconds)
 {
 	struct rng r;
@@ -142,7 +189,13 @@ void scenario_draw(struct scenario *s, enum scenario_kind kind, uint64_t seed, u
 		draw_casts(s, &r);
 	if (kind == SCENARIO_RECORDS)
 		draw_records(s, &r);
+	if (kind == SCENARIO_STORM)
+		draw_storm(s, &r, nodes, seconds);
+	if (kind == SCENARIO_FLOWS)
+		draw_flows(s, &r, nodes, seconds);
 	draw_world(s, &r);
+	if (kind == SCENARIO_STORM || kind == SCENARIO_FLOWS)
+		s->world.steps_max *= 4;
 	if (kind == SCENARIO_BIG) {
 		s->world.timer_late_us = 0;
 		s->world.bandwidth = 0;
