@@ -37,6 +37,7 @@ static const struct op_arg compare_args[] = {
 	{"up-to", ARG_INT, .meta = "N", .fallback = "3000000", .min = 100, .max = 16777216,
 	 .help = "largest size; sizes are 1 and 3 times each power of ten from 100 up. Families with few and with many links are compared at N, 1048576 at most"},
 	{"out", ARG_TEXT, .meta = "DIR", .help = "write six plots (SVG) and compare.csv there"},
+	{"targets", ARG_INT, .meta = "T", .fallback = "0", .min = 0, .max = 100000, .help = "as for `lab topo`: more make the intervals narrower"},
 	{"jobs", ARG_INT, .meta = "J", .fallback = "2", .min = 1, .max = 256, .help = "processes at a time; one of 3 million peers needs up to 2.5 GB"},
 	{"seed", ARG_INT, .meta = "S", .fallback = "1", .min = 0, .max = INT64_MAX, .help = "of random topologies"},
 	END,

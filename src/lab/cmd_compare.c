@@ -44,6 +44,7 @@ struct one {
 struct study {
 	struct one *cases; /* shared with the workers */
 	unsigned len, lines, family_lines, jobs;
+	unsigned targets;
 	uint64_t seed, up_to;
 	const char *out;
 };
@@ -126,7 +127,7 @@ static int by_plan(const void *a, const void *b)
 
 static void work(const struct study *s, struct one *o)
 {
-	struct topo_options options = {.nodes = o->nodes, .seed = s->seed, .ttl = 7};
+	struct topo_options options = {.nodes = o->nodes, .seed = s->seed, .ttl = 7, .targets = s->targets};
 	o->done = topo_measure(&o->spec, &options, &o->r, o->error);
 }
 
@@ -195,7 +196,7 @@ static int draw(const struct study *s, bool by_links, enum what what, const char
 	char path[1200], name[60];
 	struct plot *p = plot_new(title, by_links ? "links per peer (trees: of an inner peer)" : "peers", y_label);
 	unsigned line = 0, last = UINT32_MAX;
-	plot_log(p, true, what != HOPS);
+	plot_log(p, true, what != HOPS || by_links); /* tori of few dimensions need many hops */
 	for (unsigned i = 0; i < s->len; i++) {
 		const struct one *o = &s->cases[i];
 		const struct topo_result *r = &o->r;
@@ -296,7 +297,8 @@ int lab_compare_run(struct lab_call *c)
 	char error[200];
 	double begun = now_s();
 	struct study s = {.up_to = (uint64_t)value_int(c->args, "up_to", 3000000), .seed = (uint64_t)value_int(c->args, "seed", 1),
-			  .jobs = (unsigned)value_int(c->args, "jobs", 2), .out = value_text(c->args, "out", NULL)};
+			  .jobs = (unsigned)value_int(c->args, "jobs", 2), .out = value_text(c->args, "out", NULL),
+			  .targets = (unsigned)value_int(c->args, "targets", 0)};
 	s.cases = mmap(NULL, CASES_MAX * sizeof *s.cases, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (s.cases == MAP_FAILED)
 		return lab_fail(c, P2PS_ENOMEM, "no memory");

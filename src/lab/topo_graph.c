@@ -347,6 +347,8 @@ static void busiest(const struct graph *g, struct topo_result *r, uint32_t *cons
 		r->busiest_low = r->busiest_high;
 		r->busiest_high = high;
 	}
+	double average = (double)g->links / (r->hops * (double)g->n); /* a link that is busier than most bears no less than the mean */
+	r->busiest_high = r->busiest_high > average ? average : r->busiest_high;
 	r->busiest = sqrt(r->busiest_low * r->busiest_high);
 }
 
