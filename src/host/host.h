@@ -53,7 +53,7 @@ struct host_config {
 	unsigned faults;          /* default 3; HOST_NO_FAULTS for 0 */
 	const char *table;        /* default "tango" */
 	bool signed_casts;        /* of an open one: origins sign casts */
-	uint64_t lease_us;        /* default 3 s; all members must agree on it, so it goes into the network's document */
+	uint64_t lease_us;        /* 0: HOST_LEASE_MS; all members must agree on it, so it goes into the network's document */
 	/* This node. With HOST_UP what is not given is taken from the directory. */
 	uint64_t id;              /* 0: given by the network */
 	const char *zone;
@@ -72,6 +72,7 @@ struct host_config {
 	struct host_hooks hooks;
 };
 #define HOST_NO_FAULTS UINT32_MAX
+#define HOST_LEASE_MS 2250u /* of new networks; renewals are two small messages in half of it, healing takes some leases */
 #define LIMIT_FORGET UINT64_MAX
 
 /* What a pool given in `pool` keeps for a node's large buffers: the size of read buffers, and of HOST_BATCH bytes. */

@@ -398,7 +398,7 @@ static int make_network(struct start *s)
 	net->bits = cfg->bits ? cfg->bits : 64;
 	net->max_nodes = cfg->max_nodes;
 	net->faults = cfg->faults == HOST_NO_FAULTS ? 0 : cfg->faults ? cfg->faults : 3;
-	net->lease_ms = (unsigned)(cfg->lease_us / 1000);
+	net->lease_ms = (unsigned)(cfg->lease_us ? cfg->lease_us / 1000 : HOST_LEASE_MS);
 	if (net->bits < 4 || net->bits > 64)
 		return fail(s, P2PS_EINVAL, "bits: 4 to 64");
 	if (cfg->id > ids_mask(net->bits))
