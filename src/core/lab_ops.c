@@ -89,7 +89,7 @@ static const struct op_arg soak_args[] = {
 
 static const struct op_arg still_args[] = {
 	{"tables", ARG_TEXT, .meta = "T,T...", .fallback = "tango,tango2004,chord,chord/as-tango,chord/clockwise,dks:3,random,hypercube,hypertorus:5",
-	 .help = "routing tables as for `create --table`; with /clockwise behind: over the own fingers only (Chord as published); with /as-OTHER: and so many fingers more at random distances that it has as many links as the table OTHER"},
+	 .help = "routing tables as for `create --table`; with /clockwise behind: over the own fingers only (Chord as published); with /as-OTHER: and so many fingers more at random distances that it has as many links (with /clockwise: that a node makes) as the table OTHER"},
 	{"nodes", ARG_TEXT, .meta = "N,N...", .fallback = "100,1000,10000", .help = "sizes, 2 to 1000000"},
 	{"seeds", ARG_INT, .meta = "K", .fallback = "5", .min = 1, .max = 1000, .help = "rings of each size, with seeds 1 to K; figures are means"},
 	{"lookups", ARG_INT, .meta = "L", .fallback = "20000", .min = 1, .max = 10000000, .help = "look-ups of random keys from random nodes in each ring"},

@@ -35,15 +35,12 @@ static bool spec_parse(struct spec *s, const char *text, size_t len)
 		return false;
 	memcpy(s->name, text, len);
 	strcpy(name, s->name);
-	char *slash = strchr(name, '/');
-	if (slash && strcmp(slash, one_way) == 0)
-		s->one_way = true;
-	else if (slash && strncmp(slash, as, sizeof as - 1) == 0)
-		s->as = table_find(slash + sizeof as - 1, &s->as_arg);
-	if (slash && !s->one_way && !s->as)
-		return false;
-	if (slash)
-		*slash = 0;
+	for (char *slash; (slash = strrchr(name, '/')); *slash = 0) {
+		if (strcmp(slash, one_way) == 0)
+			s->one_way = true;
+		else if (strncmp(slash, as, sizeof as - 1) != 0 || !(s->as = table_find(slash + sizeof as - 1, &s->as_arg)))
+			return false;
+	}
 	s->table = table_find(name, &s->arg);
 	return s->table != NULL;
 }
@@ -54,15 +51,17 @@ static int measure(const struct spec *s, uint32_t nodes, unsigned seeds, uint32_
 	*m = (struct means){0};
 	for (c.seed = 1; c.seed <= seeds; c.seed++) {
 		struct still_result r, as;
-		if (s->as) { /* as many links as that table has on this very ring */
-			struct still_config o = c, bare = c;
+		if (s->as) { /* as many links as that table has on this very ring; one way: as many that a node makes */
+			struct still_config o = c;
+			o.extra = 0;
+			o.lookups = 1;
+			bool ok = still_measure(&o, &r);
 			o.table = s->as;
 			o.arg = s->as_arg;
-			bare.extra = 0;
-			o.lookups = bare.lookups = 1;
-			if (!still_measure(&o, &as) || !still_measure(&bare, &r))
+			o.one_way = false;
+			if (!ok || !still_measure(&o, &as))
 				return P2PS_ENOMEM;
-			c.extra = as.links > r.links ? (as.links - r.links) / 2 : 0;
+			c.extra = s->one_way ? as.out - r.out : (as.links - r.links) / 2;
 		}
 		if (!still_measure(&c, &r))
 			return P2PS_ENOMEM;
