@@ -1,7 +1,8 @@
-/* Look-ups: "who is responsible for this key?" They are recursive and nobody on the way remembers them: each node that
+/* Look-ups: "who is responsible for this key?" They are recursive and nobody on the way waits for them: each node that
  * passes the question on adds its id to the path in it, and the answer goes back along that path, or straight to the
  * origin where a link to it exists. Only the origin keeps state: it repeats what is not answered in time, or what it
- * gave to a peer that is gone, through another peer, until the deadline. */
+ * gave to a peer that is gone, through another peer, until the deadline. Who is met again on the way passes it on through
+ * another peer, too: under churn most questions that stay unanswered have met somebody who is silent and not yet missed. */
 #include "core/route.h"
 
 #include <stddef.h>
@@ -347,6 +348,30 @@ static void lookup_answer(struct node *n, struct peer *p, const struct frame *f,
 		node_send(n, p, LINK_CONTROL, &back, false);
 }
 
+/* Whom we passed this question on to when it came the last time; 0: it is the first time. Its answer did not reach who
+ * asked: behind that peer somebody is gone and has not been missed yet. */
+static uint64_t lookup_passed(const struct node *n, const struct frame *f)
+{
+	const struct route *r = n->route;
+	for (uint32_t i = 0; i < sizeof r->passed / sizeof r->passed[0]; i++)
+		if (r->passed[i].src == f->src && r->passed[i].token == f->sequence && r->passed[i].next)
+			return r->passed[i].next;
+	return 0;
+}
+
+static void lookup_pass_note(struct node *n, const struct frame *f, uint64_t next)
+{
+	struct route *r = n->route;
+	uint32_t len = sizeof r->passed / sizeof r->passed[0], at = 0;
+	while (at < len && (r->passed[at].src != f->src || r->passed[at].token != f->sequence))
+		at++;
+	if (at == len)
+		at = r->passed_at++ % len;
+	r->passed[at].src = f->src;
+	r->passed[at].token = f->sequence;
+	r->passed[at].next = next;
+}
+
 static void lookup_forward(struct node *n, const struct frame *f, const struct route_choice *c, struct peer *to)
 {
 	uint8_t path[8 * ROUTE_HOPS];
@@ -356,6 +381,7 @@ static void lookup_forward(struct node *n, const struct frame *f, const struct r
 	put_le64(path + f->body.len, node_id(n));
 	g.flags = (uint8_t)((f->flags & ~(FRAME_FINAL | FRAME_DIR_CW | FRAME_DIR_CCW | FRAME_RING_WAY | FRAME_EXT)) | c->flags);
 	g.hops = f->hops - 1;
+	lookup_pass_note(n, f, to->c.id);
 	lookup_send(n, to, &g, path, f->body.len + 8, true);
 }
 
@@ -378,8 +404,15 @@ void lookup_frame(struct node *n, struct peer *p, const struct frame *f)
 		return;
 	}
 	struct route_view v;
+	uint64_t passed = lookup_passed(n, f);
 	route_view(n, &v);
+	v.avoid = &passed;
+	v.avoid_len = passed != 0;
 	struct route_choice c = route_choose(&v, f->dst, f->flags);
+	if (c.way == ROUTE_NOWHERE && passed) {
+		v.avoid_len = 0;
+		c = route_choose(&v, f->dst, f->flags);
+	}
 	table_passing(n, p, f);
 	if (c.way == ROUTE_HERE) {
 		lookup_answer(n, p, f, ring_serves(n->ring, f->dst) || MUTANT(look_answer_without_lease) ? 0 : P2PS_EAGAIN);

@@ -110,6 +110,9 @@ struct route {
 	/* whom we have corrected lately, so that nobody is told the same again and again */
 	struct { uint64_t id, at; } corrected[16];
 	uint32_t corrected_at;
+	/* whom we passed the last questions of others on to: one that comes again takes another way */
+	struct { uint64_t src, token, next; } passed[32];
+	uint32_t passed_at;
 };
 void route_view(struct node *n, struct route_view *v); /* good until the next call */
 struct peer *route_peer_of(struct node *n, const struct route_choice *c); /* connecting a ring neighbour if need be */
