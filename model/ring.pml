@@ -10,6 +10,8 @@
  *   CRASHES, LEAVES, BREAKS, PAUSES   how many of each may happen (a break loses what is on one link, both ways; a
  *                pause is a lease that runs out though nothing is wrong, or a grant that arrives too late)
  *   NOLOG        the ring without intents and acks: must fail
+ *   CHORD        the rules as Chord was published (SIGCOMM 2001, PODC 2002), on the same ring under the same faults and
+ *                judged by the same invariants: must fail. With NOI1 only what is left when all is quiet is judged
  *   M_...        one planted mistake each: must fail
  */
 #ifndef N
@@ -87,6 +89,9 @@ typedef node_state {
     bit np;                             /* the log to have after the take-over, or after a grant that failed */
     short nl;
     byte tries;                         /* attempts to join; the nonce */
+#ifdef CHORD
+    byte next;                          /* the second of the successor list */
+#endif
 }
 node_state s[N];
 byte crashes = CRASHES, leaves = LEAVES, breaks = BREAKS, pauses = PAUSES;
@@ -626,6 +631,100 @@ inline check_quiet()                                                            
         flush(me, ((j) % N)); flush(((j) % N), me); \
         printf("link %d %d breaks\n", me, ((j) % N)); check() }
 
+#ifdef CHORD
+/* --- Chord as it was published: `lo` is the predecessor, and without one (nil) a node does not serve; every exchange is one
+ * step, and no message is lost. A list of two successors; nobody dies who would leave another without a live one. --- */
+
+#define LIVES(x) (s[x].st == IN)
+#define KEEPS(i, d) ((i) >= N || !LIVES((i) % N) || (i) == (d) || \
+    (s[(i) % N].succ != (d) && LIVES(s[(i) % N].succ)) || (s[(i) % N].next != (d) && LIVES(s[(i) % N].next)))
+#define MAY_DIE(d) (KEEPS(0, d) && KEEPS(1, d) && KEEPS(2, d) && KEEPS(3, d) && KEEPS(4, d) && KEEPS(5, d))
+
+inline check_owners()
+{
+#ifndef NOI1
+    i_ = 0;
+    do
+    :: i_ < N ->
+        j_ = 0;
+        do
+        :: j_ < N -> assert(!(i_ != j_ && SERVES(i_) && SERVES(j_) && OWNS(j_, i_))); j_++                 /* I1 */
+        :: else -> break
+        od;
+        i_++
+    :: else -> break
+    od;
+    i_ = 0; j_ = 0
+#else
+    skip
+#endif
+}
+
+inline check_chord_quiet()                                                                                   /* I4 */
+{
+    i_ = 0;
+    do
+    :: i_ < N ->
+        if
+        :: LIVES(i_) ->
+            h_ = (i_ + 1) % N;
+            do
+            :: !LIVES(h_) -> h_ = (h_ + 1) % N
+            :: else -> break
+            od;
+            if
+            :: s[i_].succ != h_ || !s[h_].serve || s[h_].lo != i_ ->
+                printf("at rest, but %d has successor %d and not %d, whose predecessor is %d (known: %d)\n",
+                       i_, s[i_].succ, h_, s[h_].lo, s[h_].serve)
+            :: else
+            fi;
+            assert(s[i_].succ == h_ && s[h_].serve && s[h_].lo == i_)
+        :: else
+        fi;
+        i_++
+    :: else -> break
+    od
+}
+
+#define CHORD_JOIN(j) :: d_step { ready && j < N && s[me].st == OUT && ((JOIN >> me) & 1) && LIVES(j % N) && \
+        OPEN(j, me, s[j % N].succ) -> \
+        s[me].st = IN; s[me].lo = me; s[me].succ = s[j % N].succ; s[me].next = s[j % N].next; \
+        printf("%d joins through %d: successors %d, %d\n", me, j, s[me].succ, s[me].next); check_owners() }
+
+proctype chord_node(byte me)
+{
+end:
+    do
+    CHORD_JOIN(0)
+    CHORD_JOIN(1)
+    CHORD_JOIN(2)
+    CHORD_JOIN(3)
+    CHORD_JOIN(4)
+    CHORD_JOIN(5)
+    /* stabilize: whom the successor takes for its predecessor; alive or not */
+    :: d_step { ready && LIVES(me) && LIVES(s[me].succ) && s[s[me].succ].serve && OPEN(me, s[s[me].succ].lo, s[me].succ) ->
+           s[me].next = s[me].succ; s[me].succ = s[s[me].succ].lo;
+           printf("%d stabilizes: successors %d, %d\n", me, s[me].succ, s[me].next); check_owners() }
+    :: d_step { ready && LIVES(me) && LIVES(s[me].succ) && s[me].next != s[s[me].succ].succ ->
+           s[me].next = s[s[me].succ].succ; printf("%d gets its list anew: %d, %d\n", me, s[me].succ, s[me].next);
+           check_owners() }
+    /* notify */
+    :: d_step { ready && LIVES(me) && LIVES(s[me].succ) && s[me].succ != me &&
+           (!s[s[me].succ].serve || OPEN(s[s[me].succ].lo, me, s[me].succ)) ->
+           s[s[me].succ].lo = me; s[s[me].succ].serve = 1; printf("%d becomes the predecessor of %d\n", me, s[me].succ);
+           check_owners() }
+    /* check_predecessor */
+    :: d_step { ready && LIVES(me) && s[me].serve && s[s[me].lo].st == DEAD ->
+           s[me].serve = 0; s[me].lo = me; printf("%d has no predecessor\n", me); check_owners() }
+    /* the successor does not answer: the next of the list */
+    :: d_step { ready && LIVES(me) && s[s[me].succ].st == DEAD && s[me].next != s[me].succ ->
+           s[me].succ = s[me].next; printf("%d drops a dead successor for %d\n", me, s[me].succ); check_owners() }
+    :: d_step { ready && crashes && LIVES(me) && MAY_DIE(me) ->
+           crashes--; clear(me, DEAD); s[me].next = 0; printf("%d dies\n", me); check_owners() }
+    od
+}
+
+#else
 proctype node(byte me)
 {
 end:
@@ -699,6 +798,7 @@ end:
 #endif
     od
 }
+#endif
 
 init
 {
@@ -725,7 +825,10 @@ init
         do
         :: i < N ->
             if
-            :: (INIT >> i) & 1 -> s[i].lg = REC(s[s[i].lo].lo, RNONE, 0, 0)
+            :: (INIT >> i) & 1 -> s[i].lg = REC(s[s[i].lo].lo, RNONE, 0, 0);
+#ifdef CHORD
+                s[i].next = s[s[i].succ].succ
+#endif
             :: else
             fi;
             i++
@@ -736,7 +839,11 @@ init
     atomic {
         i = 0;
         do
+#ifdef CHORD
+        :: i < N -> run chord_node(i); i++
+#else
         :: i < N -> run node(i); i++
+#endif
         :: else -> break
         od;
         i = 0; ready = 1
@@ -745,5 +852,9 @@ init
     :: crashes > 0 -> crashes = 0       /* it need not come to that */
     :: timeout
     fi;
+#ifdef CHORD
+    timeout -> d_step { check_chord_quiet() }
+#else
     timeout -> d_step { check_quiet() }
+#endif
 }
