@@ -62,6 +62,8 @@ struct lookup_result {
 	const uint64_t *path;         /* with trace: every node on the way, ours first, the owner last */
 	unsigned path_len;
 	bool cached;
+	bool direct;                  /* the owner said so on its own link */
+	unsigned ways, agreed, refused; /* by several ways: asked; that named this owner; other claims of owning the key */
 };
 typedef void lookup_done(struct node *n, void *ctx, const struct lookup_result *res);
 enum lookup_flag { LOOKUP_TRACE = 1, LOOKUP_FRESH = 2 /* do not use the location cache */ };
@@ -69,6 +71,9 @@ struct route *route_new(struct node *n);
 void route_free(struct route *r);
 /* Always ends in one call of done, perhaps before it returns. */
 void route_lookup(struct node *n, uint64_t key, unsigned flags, lookup_done *done, void *ctx);
+/* By several ways at once, to believe nobody but who proves to be there: see lookup_ways.c. Not to be cancelled. */
+#define LOOKUP_WAYS_MAX 32u
+void route_lookup_ways(struct node *n, uint64_t key, unsigned ways, lookup_done *done, void *ctx);
 void route_lookup_cancel(struct node *n, void *ctx); /* done is not called for this ctx any more */
 /* A frame whose dst is a key, on its way: the next peer, or NULL: it is for us. May set FRAME_FINAL and direction flags. */
 struct peer *route_next(struct node *n, struct frame *f, int *err);

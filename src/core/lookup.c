@@ -13,8 +13,6 @@
 #include "com/contact.h"
 #include "p2ps.h"
 
-#define LOOKUP_STRICT 128u /* never through the peers that are to be avoided */
-
 /* ---- the answer's layout ---- */
 
 int lookup_reply_decode(struct lookup_reply *r, struct arena *a, struct slice body)
@@ -207,7 +205,7 @@ static void lookup_again(struct node *n, struct lookup *l, int err, uint64_t aga
 	lookup_due(n->route, l, n->now_us + again_us);
 }
 
-static void lookup_start(struct node *n, uint64_t key, unsigned flags, uint64_t via, uint64_t avoid, lookup_done *done, void *ctx)
+static void lookup_start(struct node *n, uint64_t key, unsigned flags, uint64_t via, uint64_t via_us, uint64_t avoid, lookup_done *done, void *ctx)
 {
 	struct route *r = n->route;
 	struct lookup_result res = {.key = key};
@@ -232,7 +230,9 @@ static void lookup_start(struct node *n, uint64_t key, unsigned flags, uint64_t 
 	}
 	struct lookup *l = pool_alloc(n->pool, sizeof *l);
 	if (l) {
-		*l = (struct lookup){.token = ++r->token, .key = key, .deadline = n->now_us + (via ? ROUTE_VIA_US : ROUTE_LOOKUP_US), .done = done,
+		/* Of several ways one may lead through somebody who would like to answer for the others: it cannot guess them. */
+		uint64_t token = ++r->token | (flags & LOOKUP_WAY ? rng_u64(&n->rng) << 32 : 0);
+		*l = (struct lookup){.token = token, .key = key, .deadline = n->now_us + (via ? via_us : ROUTE_LOOKUP_US), .done = done,
 				     .ctx = ctx, .via = via, .flags = (uint8_t)flags};
 		if (map_put(&r->lookups, l->token, l) != 0) {
 			pool_free(n->pool, l, sizeof *l);
@@ -253,17 +253,22 @@ static void lookup_start(struct node *n, uint64_t key, unsigned flags, uint64_t 
 
 void route_lookup(struct node *n, uint64_t key, unsigned flags, lookup_done *done, void *ctx)
 {
-	lookup_start(n, key & n->mask, flags, 0, 0, done, ctx);
+	lookup_start(n, key & n->mask, flags, 0, 0, 0, done, ctx);
 }
 
 void lookup_via(struct node *n, uint64_t key, uint64_t via, lookup_done *done, void *ctx)
 {
-	lookup_start(n, key & n->mask, LOOKUP_FRESH, via, 0, done, ctx);
+	lookup_start(n, key & n->mask, LOOKUP_FRESH, via, ROUTE_VIA_US, 0, done, ctx);
+}
+
+void lookup_way(struct node *n, uint64_t key, uint64_t via, uint64_t for_us, lookup_done *done, void *ctx)
+{
+	lookup_start(n, key, LOOKUP_FRESH | LOOKUP_WAY, via, for_us, 0, done, ctx);
 }
 
 void lookup_member(struct node *n, uint64_t id, lookup_done *done, void *ctx)
 {
-	lookup_start(n, id, LOOKUP_FRESH | LOOKUP_STRICT, 0, id, done, ctx);
+	lookup_start(n, id, LOOKUP_FRESH | LOOKUP_STRICT, 0, 0, id, done, ctx);
 }
 
 void route_lookup_cancel(struct node *n, void *ctx)
@@ -506,7 +511,11 @@ void lookup_reply_frame(struct node *n, struct peer *p, const struct frame *f)
 	memcpy(path + 1, r.path, 8 * r.path_len);
 	path[r.path_len + 1] = r.owner.id;
 	struct lookup_result res = {.key = r.key, .owner = &r.owner, .from = r.from, .to = r.owner.id, .epoch = r.epoch,
-				    .size = r.size, .hops = r.path_len + 1, .path = path, .path_len = r.path_len + 2};
+				    .size = r.size, .direct = p->c.id == f->src, .hops = r.path_len + 1, .path = path, .path_len = r.path_len + 2};
+	if (l->flags & LOOKUP_WAY) {
+		lookup_finish(n, l, &res);
+		return;
+	}
 	route_told_range(n, r.owner.id, r.from);
 	if (!n->cfg.no_location_cache)
 		location_put(&n->route->locations, &r.owner, r.from, r.epoch, n->mask);

@@ -261,8 +261,10 @@ void node_free(struct node *n)
 	if (n->flow)
 		flow_free(n->flow);
 	table_free(n);
-	if (n->route)
+	if (n->route) {
+		lookup_ways_free(n);
 		route_free(n->route);
+	}
 	if (n->ring)
 		ring_free(n->ring);
 	life_free(n);

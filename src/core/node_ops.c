@@ -2,6 +2,7 @@
  * arguments, results and errors; the handlers stand in node_run.c. Ids and keys in results are decimal strings. */
 #include <stddef.h>
 
+#include "core/internal.h"
 #include "core/node_run.h"
 #include "core/ops.h"
 #include "core/spread.h"
@@ -159,6 +160,8 @@ static const struct op_arg peers_args[] = {
 };
 static const struct op_arg trace_args[] = {
 	{"key", ARG_ID, .required = true, .positional = true, .meta = "KEY", .help = "the key, or a node's id"},
+	{"ways", ARG_INT, .meta = "N", .fallback = "1", .min = 1, .max = LOOKUP_WAYS_MAX,
+	 .help = "ask by so many ways that start at different peers, and believe only an owner that answers for itself: right also when some members lie (12 is a good number)"},
 	END,
 };
 static const struct op_arg ring_args[] = {
@@ -259,7 +262,7 @@ const struct op node_ops[] = {
 	 "Show each link: where to, by whom it was opened, how fast it is and why it is kept.",
 	 "p2ps peers", node_run_peers},
 	{"node", "trace", OP_REPEATABLE, trace_args,
-	 "key, owner, hops, path[], links[{id, reach{way, via, why}}]",
+	 "key, owner, hops, path[], links[{id, reach{way, via, why}}]; with --ways: ways{asked, agreed, refused}, how many were asked, named this owner, and which others claimed the key in vain; the path is to the owner itself then",
 	 "ENOT_MEMBER,ETIMEOUT,EHOPS", "read", "0.1",
 	 "Show the node responsible for a key and every hop of the way there.",
 	 "p2ps trace 42", node_run_trace},

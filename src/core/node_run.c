@@ -303,14 +303,23 @@ static void run_traced(struct node *n, void *ctx, const struct lookup_result *re
 		value_add_id(a, hop, "id", p->c.id);
 		node_add_reach(n, hop, p);
 	}
+	if (res->ways) {
+		struct value *ways = value_add_record(a, v, "ways");
+		value_add_int(a, ways, "asked", res->ways);
+		value_add_int(a, ways, "agreed", res->agreed);
+		value_add_int(a, ways, "refused", res->refused);
+	}
 	node_reply(n, rq, 0, NULL, v);
 }
 
 void node_run_trace(struct node *n, struct node_request *rq, const struct value *args)
 {
 	uint64_t key = value_id(args, "key", 0);
+	int64_t ways = value_int(args, "ways", 1);
 	if (n->have_net && key != (key & n->mask))
 		node_reply(n, rq, P2PS_EINVAL, "key: not on this network's ring", NULL);
+	else if (ways > 1)
+		route_lookup_ways(n, key, (unsigned)ways, run_traced, rq);
 	else
 		route_lookup(n, key, LOOKUP_TRACE | LOOKUP_FRESH, run_traced, rq);
 }

@@ -66,6 +66,9 @@ void location_forget(struct locations *l, uint64_t id);
 void location_clear(struct locations *l);
 
 /* ---- lookup.c ---- */
+/* Beside enum lookup_flag: */
+#define LOOKUP_STRICT 128u /* never through the peers that are to be avoided */
+#define LOOKUP_WAY 64u     /* one of several ways (lookup_ways.c): asked of one peer, and what is answered is only a claim */
 struct lookup {
 	uint64_t token, key;
 	uint64_t at, deadline; /* next attempt or time-out; the end */
@@ -106,6 +109,7 @@ struct route {
 	struct map lookups; /* by token */
 	struct lookup *first, *last;
 	uint64_t token;
+	struct lookup_ways *ways; /* look-ups by several ways that are open */
 	struct locations locations;
 	/* whom we have corrected lately, so that nobody is told the same again and again */
 	struct { uint64_t id, at; } corrected[16];
@@ -132,6 +136,9 @@ void lookup_frame(struct node *n, struct peer *p, const struct frame *f);
 void lookup_peer_down(struct node *n, uint64_t id);
 void lookup_timer(struct node *n);
 void lookup_end_all(struct node *n, int err);
+/* One of several ways: asks the peer `via`, for so long. Nothing is remembered of what is answered. */
+void lookup_way(struct node *n, uint64_t key, uint64_t via, uint64_t for_us, lookup_done *done, void *ctx);
+void lookup_ways_free(struct node *n);
 /* Like route_lookup, but asks the node `via`, to which there is a link, first. */
 void lookup_via(struct node *n, uint64_t key, uint64_t via, lookup_done *done, void *ctx);
 

@@ -11,6 +11,7 @@
 #include "base/ids.h"
 #include "base/le.h"
 #include "lab/crypto_cheap.h"
+#include "lab/colluder.h"
 #include "lab/play_internal.h"
 #include "p2ps.h"
 
@@ -333,6 +334,40 @@ static void on_deliver(void *ctx, unsigned i, const struct action_deliver *d)
 	world_at(p->w, world_now(p->w), consumed_call, p, i, (uint64_t)d->count << 32 | d->entries.len);
 }
 
+/* ---- members that lie ---- */
+static bool colluder_lies(void *ctx, uint64_t id)
+{
+	struct play *p = ctx;
+	const struct play_node *n = map_get(&p->by_id, id);
+	return p->working && n && n->colludes;
+}
+
+static const struct node *colluder_first(void *ctx, uint64_t key)
+{
+	struct play *p = ctx;
+	unsigned best = p->s->nodes;
+	for (unsigned i = 0; i < p->s->nodes; i++) {
+		const struct play_node *n = &p->node[i];
+		bool there = n->colludes && n->member && play_runs(p, i);
+		if (there && (best == p->s->nodes || ids_cw(key, n->id, p->mask) < ids_cw(key, p->node[best].id, p->mask)))
+			best = i;
+	}
+	return best < p->s->nodes ? world_node(p->w, best)->machine : NULL;
+}
+
+static void colluders_draw(struct play *p, uint64_t seed)
+{
+	struct rng g;
+	uint64_t left = p->s->nodes * p->s->colluders / SCRIPT_MILLION;
+	rng_init_u64(&g, seed, "colluders", 0);
+	while (left) {
+		struct play_node *n = &p->node[rng_below(&g, p->s->nodes)];
+		left -= !n->colludes;
+		n->colludes = true;
+	}
+	colluder_rule = (struct colluder_rule){.ctx = p, .lies = colluder_lies, .first = colluder_first};
+}
+
 /* ---- time ---- */
 static void lookup_call(void *ctx, uint64_t a, uint64_t b)
 {
@@ -490,7 +525,7 @@ static void play_script(const struct script *s, uint64_t seed, const struct play
 {
 	struct play play = {.s = s, .res = res, .hooks = hooks, .zero_us = UINT64_MAX, .mask = ids_mask(s->bits)}, *p = &play;
 	struct world_hooks wh = {.ctx = p, .deliver = on_deliver, .reply = on_reply, .emit = on_emit, .stopped = on_stopped, .poisoned = on_poisoned, .sent = on_sent, .stepped = on_stepped};
-	struct world_config wc = {.seed = seed, .nodes = s->nodes, .machine = &world_machine_node, .crypto = s->real_crypto ? &crypto_real : &crypto_cheap,
+	struct world_config wc = {.seed = seed, .nodes = s->nodes, .machine = s->colluders ? &world_machine_colluder : &world_machine_node, .crypto = s->real_crypto ? &crypto_real : &crypto_cheap,
 		.delay_us = (uint32_t)s->latency_us, .jitter = (uint32_t)(s->jitter >= SCRIPT_MILLION ? UINT32_MAX : (s->jitter << 32) / SCRIPT_MILLION),
 		.bandwidth = s->bandwidth * 1000, .drift_ppm = (uint32_t)s->drift, .torn = UINT32_C(1) << 31, .disk_us = 2000,
 		.trace = hooks ? hooks->trace : NULL};
@@ -500,6 +535,7 @@ static void play_script(const struct script *s, uint64_t seed, const struct play
 		abort();
 	map_init(&p->by_id, &p->pool);
 	p->w = world_new(&wc, &wh);
+	colluders_draw(p, seed);
 	world_loss(p->w, (uint32_t)((s->loss << 32) / SCRIPT_MILLION));
 	watch_init(p);
 	make_network(p, wc.crypto, seed);
@@ -521,6 +557,7 @@ static void play_script(const struct script *s, uint64_t seed, const struct play
 		next = g->next;
 		free(g);
 	}
+	colluder_rule = (struct colluder_rule){0};
 	free(p->node);
 }
 

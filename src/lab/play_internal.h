@@ -15,7 +15,7 @@ struct play_node {
 	struct play_stretch served[PLAY_STRETCHES]; /* the newest at `newest` */
 	unsigned newest;
 	struct epoch epoch;
-	bool serves, member, was_member;
+	bool serves, member, was_member, colludes;
 	bool ghost, stopping, stays_down, gone; /* stays_down: until an event starts it again; gone: for good */
 	uint8_t side;
 	uint64_t started_us, member_us;

@@ -133,13 +133,15 @@ void watch_ask(struct play *p, unsigned i)
 	struct world_node *n = world_node(p->w, i);
 	uint64_t key = rng_u64(&p->work) & p->mask;
 	struct arena a;
-	if (n->state != PROC_UP || !p->node[i].member || p->node[i].stopping)
+	if (n->state != PROC_UP || !p->node[i].member || p->node[i].stopping || p->node[i].colludes)
 		return;
 	uint32_t place = lookup_open(&p->watch);
 	p->watch.lookup[place] = (struct play_lookup){.key = key, .asked_us = world_now(p->w), .node = i, .boot = n->boot, .open = true};
 	arena_init(&a, 0);
 	struct value *args = value_record(&a);
 	value_add_id(&a, args, "key", key);
+	if (p->s->lookup_ways)
+		value_add_int(&a, args, "ways", p->s->lookup_ways);
 	struct event ev = {.type = EVENT_REQUEST};
 	ev.request.tag = (uint64_t)n->boot << 32 | place;
 	ev.request.op = op_find("node", "trace");

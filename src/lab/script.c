@@ -9,6 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/internal.h"
+
 #define WORDS_MAX 24u
 #define WORD_MAX 40u
 
@@ -340,7 +342,18 @@ static bool read_join(struct reader *r, struct script *s)
 	return need(r, "within") && duration(r, &s->join_us) && (s->join_us || wrong(r, "within no time"));
 }
 
-static bool read_lookups(struct reader *r, struct script *s) { return need(r, "every") && duration(r, &s->lookup_us); }
+static bool read_lookups(struct reader *r, struct script *s)
+{
+	uint64_t ways = 0;
+	if (!need(r, "every") || !duration(r, &s->lookup_us))
+		return false;
+	if (take(r, "by") && (!whole(r, 2, LOOKUP_WAYS_MAX, &ways) || !need(r, "ways")))
+		return false;
+	s->lookup_ways = (unsigned)ways;
+	return true;
+}
+
+static bool read_colluders(struct reader *r, struct script *s) { return percent(r, 500000, &s->colluders); }
 
 static bool read_measure(struct reader *r, struct script *s)
 {
@@ -384,7 +397,7 @@ static const struct {
 	{"join", read_join},       {"settle", read_settle},     {"latency", read_latency}, {"bandwidth", read_bandwidth}, {"loss", read_loss},
 	{"drift", read_drift},     {"churn", read_churn},       {"lookups", read_lookups}, {"measure", read_measure}, {"run", read_run},
 	{"crypto", read_crypto},   {"at", read_event},          {"goal", read_goal},     {"swarm", read_swarm},   {"without", read_without},
-	{"quiet", read_quiet},
+	{"quiet", read_quiet},     {"colluders", read_colluders},
 };
 
 /* ---- the whole ---- */
@@ -647,6 +660,10 @@ static void print_network(const struct script *s, FILE *f)
 	}
 	if (s->lookup_us)
 		put_us(f, "\nlookups every ", s->lookup_us);
+	if (s->lookup_us && s->lookup_ways)
+		fprintf(f, " by %u ways", s->lookup_ways);
+	if (s->colluders)
+		put_percent(f, "\ncolluders ", s->colluders);
 	if (s->measure_us)
 		put_us(f, "\nmeasure every ", s->measure_us);
 	put_us(f, "\nrun ", s->run_us);

@@ -93,6 +93,8 @@ struct script {
 	uint64_t latency_us, jitter, bandwidth, loss, drift;
 	uint64_t churn_median_us, churn_back_us, churn_leave; /* 0: no churn */
 	bool churn_new;        /* who comes back is somebody else */
+	uint64_t colluders;    /* members that lie about look-ups from time 0 on */
+	unsigned lookup_ways;  /* look-ups by so many ways; 0: ordinary ones */
 	bool real_crypto, join_given;
 	struct script_event event[SCRIPT_EVENTS_MAX];
 	unsigned events;
