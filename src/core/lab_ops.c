@@ -76,6 +76,7 @@ static const struct op_arg shrink_args[] = {
 	{"seed", ARG_INT, .meta = "S", .fallback = "1", .min = 0, .max = INT64_MAX, .help = "that fails"},
 	{"out", ARG_TEXT, .meta = "FILE", .fallback = "smaller.txt", .help = "the smaller scenario"},
 	{"seed-s", ARG_INT, .meta = "S", .fallback = "600", .min = 1, .max = 86400, .help = "a try that takes longer has failed"},
+	{"tries", ARG_INT, .meta = "N", .fallback = "1", .min = 1, .max = 100, .help = "seeds for each step: with fewer nodes all is drawn anew, and another one may fail"},
 	END,
 };
 

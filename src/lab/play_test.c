@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <dirent.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -125,6 +126,35 @@ static void what_a_swarm_leaves_out_does_not_strike(void **state)
 	assert_int_equal(res.fired[FAULT_wipe], 0);
 }
 
+/* Each that comes with p2ps can be read, and breaks no promise with a few nodes. (Goals are for its own size.) */
+static void scenarios_that_come_with_it(void **state)
+{
+	char folder[2100], path[2400], why[600];
+	ssize_t len = readlink("/proc/self/exe", folder, 2000);
+	folder[len > 0 ? len : 0] = 0;
+	*(strrchr(folder, '/') ? strrchr(folder, '/') : folder) = 0;
+	strcat(folder, "/../../scenarios");
+	DIR *d = opendir(folder);
+	unsigned n = 0;
+	if (!d)
+		skip(); /* built elsewhere */
+	for (struct dirent *e; (e = readdir(d));) {
+		struct script s;
+		if (!strstr(e->d_name, ".txt"))
+			continue;
+		snprintf(path, sizeof path, "%s/%s", folder, e->d_name);
+		if (script_load(&s, path, why, sizeof why) != 0)
+			fail_msg("%s", why);
+		script_resize(&s, 12);
+		play_run(&s, 1, NULL, &res);
+		if (res.why[0])
+			fail_msg("%s: %s", e->d_name, res.why);
+		n++;
+	}
+	closedir(d);
+	assert_true(n >= 20);
+}
+
 /* ---- words ---- */
 static char *told(struct words_filter f)
 {
@@ -214,6 +244,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {cmocka_unit_test(quiet_network), cmocka_unit_test(same_seed_same_run), cmocka_unit_test(deaths_are_mended),
 		cmocka_unit_test(parts_are_seen_and_merge), cmocka_unit_test(all_restart_without_the_first), cmocka_unit_test(a_poisonous_message_crashes_only_some),
 		cmocka_unit_test(clocks_and_pauses), cmocka_unit_test(a_goal_that_is_missed_fails), cmocka_unit_test(what_a_swarm_leaves_out_does_not_strike),
+		cmocka_unit_test(scenarios_that_come_with_it),
 		cmocka_unit_test(the_trace_is_told_in_words), cmocka_unit_test(a_key_is_followed), cmocka_unit_test(workers_that_die_are_failed_runs)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
