@@ -268,7 +268,7 @@ static bool read_swarm(struct reader *r, struct script *s)
 	for (k = 0; k < SCENARIO_KINDS && !take(r, scenario_names[k]); k++)
 		;
 	if (k == SCENARIO_KINDS)
-		return wrong(r, "no swarm is called %s: joins, churn, faults, big, idle, casts, records, private", shown(r));
+		return wrong(r, "no swarm is called %s: joins, churn, faults, big, idle, casts, records, private, storm, flows", shown(r));
 	s->swarm = true;
 	s->kind = (enum scenario_kind)k;
 	return true;
