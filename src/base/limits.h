@@ -50,6 +50,7 @@ enum limit_unit { LIMIT_COUNT, LIMIT_BYTES, LIMIT_MS, LIMIT_PER_S, LIMIT_BYTES_P
 	X(CASTS, casts, SYSTEM, COUNT, 8192, 16, 1u << 22, "messages to many that pass here at once; further ones are told to wait") \
 	X(CAST_BYTES, cast_bytes, SYSTEM, BYTES, 64u << 20, 2u << 20, (uint64_t)1 << 40, "the same in bytes") \
 	X(LOOKUPS, lookups, SYSTEM, COUNT, 8192, 16, 1u << 20, "own look-ups open at once; further ones are refused") \
+	X(FINGER_IN, finger_in, SYSTEM, COUNT, 40, 1, 1024, "peers that use this node as a finger; in an open network those of public addresses always fewer than the peers it chose itself") \
 	X(SOURCE_LINKS, source_links, SOURCE, COUNT, 256, 1, 1000000, "inbound connections at once from one address (IPv6: /64)")   \
 	X(SOURCE_HALF_OPEN, source_half_open, SOURCE, COUNT, 64, 1, 100000, "of these before the end of their handshake; above, its oldest gives way")        \
 	X(SOURCE_HANDSHAKES, source_handshakes, SOURCE, PER_S, 64, 1, 100000, "TLS handshakes; above, refused before any of it")  \
@@ -59,6 +60,7 @@ enum limit_unit { LIMIT_COUNT, LIMIT_BYTES, LIMIT_MS, LIMIT_PER_S, LIMIT_BYTES_P
 	X(PEER_CONTROL, peer_control, PEER, PER_S, 100000, 10, 100000000, "control frames; above, the same")                    \
 	X(PEER_QUEUE, peer_queue, PEER, BYTES, 8u << 20, 2u << 20, 16u << 20, "bytes queued for it; above, the link is cut")     \
 	X(PEER_PENDING, peer_pending, PEER, COUNT, 64, 64, 64, "frames that wait for it to be connected; further ones are refused") \
+	X(TOLD, told, PEER, COUNT, 10, 1, 65535, "fingers of public addresses that stand there on its word, in an open network; ring neighbours do not count") \
 	X(PEER_RELAYS, peer_relays, PEER, COUNT, 16, 1, 65536, "circuits through this node that it opens") \
 	X(PEER_RELAYED, peer_relayed, PEER, COUNT, 24, 1, 65536, "circuits through this node that lead to it") \
 	X(PEER_REACH, peer_reach, PEER, PER_S, 20, 1, 250, "requests for being called back, dialled or relayed; further ones are refused") \

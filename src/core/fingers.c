@@ -19,6 +19,7 @@
 #include "com/proto.h"
 #include "core.pb-c.h"
 #include "core/merge.h"
+#include "core/guard.h"
 #include "core/route.h"
 #include "p2ps.h"
 
@@ -162,47 +163,6 @@ static void finger_later(struct node *n, struct finger *f)
 		f->fails++;
 }
 
-/* Where it is: as seen on its link, else as it is said. */
-static uint64_t finger_net(const struct node *n, const struct contact *who)
-{
-	const struct peer *p = com_find(n->com, who->id);
-	return p && p->state == PEER_UP ? p->net : contact_net(who->addrs);
-}
-
-static bool finger_neighbour(const struct node *n, uint64_t id)
-{
-	for (unsigned i = 0; i < ring_succ_count(n->ring); i++)
-		if (ring_succ(n->ring, i)->id == id)
-			return true;
-	for (unsigned i = 0; i < ring_pred_count(n->ring); i++)
-		if (ring_pred(n->ring, i)->id == id)
-			return true;
-	return false;
-}
-
-/* In an open network identities cost nothing, but addresses do: of one small net few may be fingers, so that nobody surrounds
- * a node from there. Ring neighbours are linked anyway. */
-static bool finger_crowded(struct node *n, const struct contact *who)
-{
-	const struct table *t = n->table;
-	uint64_t net = n->net.open ? finger_net(n, who) : 0, seen = 0;
-	struct limit *most = &n->limits->v[LIMIT_NEAR_ID];
-	if (!net || finger_neighbour(n, who->id))
-		return false;
-	for (uint32_t i = 0; i < t->len; i++) {
-		const struct peer *p = t->v[i].who && t->v[i].who != who->id ? com_find(n->com, t->v[i].who) : NULL;
-		bool first = p != NULL;
-		for (uint32_t k = 0; k < i && first; k++)
-			first = t->v[k].who != t->v[i].who;
-		seen += first && finger_net(n, &p->c) == net && !finger_neighbour(n, p->c.id);
-	}
-	most->peak = seen > most->peak ? seen : most->peak;
-	if (seen < most->max)
-		return false;
-	most->refused++;
-	return true;
-}
-
 /* Another member may own the point later. */
 static void finger_without(struct node *n, struct finger *f)
 {
@@ -210,16 +170,26 @@ static void finger_without(struct node *n, struct finger *f)
 	f->at = n->now_us + rng_jitter(&n->rng, ROUTE_REPAIR_US);
 }
 
-static void finger_set(struct node *n, uint32_t i, const struct contact *who)
+/* told_by: whose word it is that this is the one; 0: nobody's but its own. */
+static void finger_set(struct node *n, uint32_t i, const struct contact *who, uint64_t told_by)
 {
 	struct table *t = n->table;
 	struct finger *f = &t->v[i];
-	if (f->who != who->id && finger_crowded(n, who)) {
+	if (f->who != who->id && guard_near(n, who)) {
 		finger_without(n, f);
 		return;
 	}
-	if (f->who != who->id && finger_try(n, f, who))
+	if (f->who != who->id && guard_told(n, who, told_by)) {
+		if (f->who)
+			finger_without(n, f);
+		else
+			finger_later(n, f); /* by another way: there are more fingers to ask then */
 		return;
+	}
+	if (f->who != who->id && finger_try(n, f, who)) {
+		f->trial_told = told_by;
+		return;
+	}
 	finger_untry(n, f);
 	if (f->who != who->id) {
 		struct peer *p = com_connect(n->com, who);
@@ -232,6 +202,7 @@ static void finger_set(struct node *n, uint32_t i, const struct contact *who)
 		if (f->who)
 			finger_drop(n, i);
 		f->who = who->id;
+		f->told = told_by;
 		links_changed(n);
 		if (first && p->state == PEER_UP)
 			correction_simple(n, p, WIRE__CORRECTION_KIND__CORRECTION_USE);
@@ -268,7 +239,7 @@ static void finger_found(struct node *n, void *ctx, const struct lookup_result *
 	if (res->owner->id == node_id(n))
 		finger_self(n, i);
 	else
-		finger_set(n, i, res->owner);
+		finger_set(n, i, res->owner, res->told_by);
 }
 
 static void finger_look(struct node *n, uint32_t i)
@@ -315,7 +286,7 @@ static void everybody_add(struct node *n, const struct contact *who)
 		t->cap = cap;
 	}
 	t->v[t->len++] = (struct finger){.point = who->id, .at = UINT64_MAX};
-	finger_set(n, t->len - 1, who);
+	finger_set(n, t->len - 1, who, 0);
 	t->v[t->len - 1].at = UINT64_MAX;
 	if (!t->v[t->len - 1].who)
 		t->len--;
@@ -562,7 +533,7 @@ void table_ring_changed(struct node *n)
 }
 
 /* News of a member: a finger wherever it is better than the one there. covers(from): it owns (from, id]. */
-static void table_consider(struct node *n, const struct contact *who, bool range, uint64_t from)
+static void table_consider(struct node *n, const struct contact *who, bool range, uint64_t from, uint64_t told_by)
 {
 	struct table *t = n->table;
 	if (!t || !t->running || !who->id || who->id == node_id(n))
@@ -575,19 +546,22 @@ static void table_consider(struct node *n, const struct contact *who, bool range
 		struct finger *f = &t->v[i];
 		if (!finger_better(n, f, who->id, range && ids_in_oc(f->point, from, who->id, n->mask)))
 			continue;
-		finger_set(n, i, who);
+		finger_set(n, i, who, told_by);
 		n->stats.corrections_used++;
 	}
 }
 
-void table_learn(struct node *n, const struct contact *owner, uint64_t from) { table_consider(n, owner, true, from); }
+void table_learn(struct node *n, const struct contact *owner, uint64_t from, uint64_t told_by)
+{
+	table_consider(n, owner, true, from, told_by == owner->id ? 0 : told_by);
+}
 
 void table_peer_up(struct node *n, struct peer *p)
 {
 	if (!n->table || !n->table->running)
 		return;
 	for (uint32_t i = 0; i < n->table->len; i++) /* it is somewhere else than was said */
-		if (n->table->v[i].who == p->c.id && !n->table->strategy->everybody && finger_crowded(n, &p->c)) {
+		if (n->table->v[i].who == p->c.id && !n->table->strategy->everybody && guard_near(n, &p->c)) {
 			finger_drop(n, i);
 			finger_without(n, &n->table->v[i]);
 		}
@@ -598,7 +572,7 @@ void table_peer_up(struct node *n, struct peer *p)
 	for (uint32_t i = 0; i < n->table->len; i++)
 		if (n->table->v[i].trial == p->c.id) {
 			route_known_add(n, p);
-			finger_set(n, i, &p->c);
+			finger_set(n, i, &p->c, n->table->v[i].trial_told);
 		}
 }
 
@@ -766,7 +740,7 @@ static void correction_use(struct node *n, struct peer *p, const Wire__Correctio
 	k->lo = m->from & n->mask;
 	if (k->used_by)
 		return;
-	if (r->used_by >= ROUTE_FINGER_IN_MAX && !n->table->strategy->everybody) {
+	if (guard_user(n, p)) {
 		Wire__Correction no;
 		Wire__Contact hint;
 		correction_init(&no, WIRE__CORRECTION_KIND__CORRECTION_REFUSE, 0, r->lo);
@@ -783,7 +757,7 @@ static void correction_use(struct node *n, struct peer *p, const Wire__Correctio
 	com_hold(n->com, p, COM_FINGER_IN);
 	links_changed(n);
 	correction_simple(n, p, WIRE__CORRECTION_KIND__CORRECTION_RANGE);
-	table_consider(n, &p->c, true, m->from & n->mask);
+	table_consider(n, &p->c, true, m->from & n->mask, 0);
 }
 
 /* A finger does not own its point any more: somebody joined in front of it while we were finding it. */
@@ -820,21 +794,21 @@ static void correction_refused(struct node *n, struct peer *p, const Wire__Corre
 		bool again = t->v[i].substitute;
 		finger_drop(n, i);
 		if (hint && !again && hint->id != node_id(n) && hint->id != p->c.id)
-			finger_set(n, i, hint);
+			finger_set(n, i, hint, p->c.id);
 		t->v[i].substitute = t->v[i].who != 0;
 		t->v[i].at = n->now_us + rng_jitter(&n->rng, FINGER_SUBSTITUTE_US);
 	}
 }
 
 /* A joiner's news: for us, perhaps, and for those before us as long as they are concerned. */
-static void correction_joined(struct node *n, const struct frame *f, const Wire__Correction *m)
+static void correction_joined(struct node *n, const struct peer *p, const struct frame *f, const Wire__Correction *m)
 {
 	struct table *t = n->table;
 	struct contact c;
 	const struct contact *who = correction_who(&c, m);
 	if (!who)
 		return;
-	table_learn(n, who, m->from & n->mask);
+	table_learn(n, who, m->from & n->mask, p->c.id);
 	/* Only so far back: who owns much of the ring need not be known to all at once. */
 	if (m->index < t->len && f->hops > 1 && !t->strategy->everybody)
 		joined_back(n, f, f->flags & FRAME_KEY ? JOINED_BACK : f->hops - 1u, m, who->id);
@@ -893,7 +867,7 @@ void correction_frame(struct node *n, struct peer *p, const struct frame *f)
 		if (f->dst != node_id(n))
 			correction_back(n, f, m);
 		else if (correction_who(&c, m))
-			table_learn(n, &c, m->from & n->mask);
+			table_learn(n, &c, m->from & n->mask, p->c.id);
 		break;
 	case WIRE__CORRECTION_KIND__CORRECTION_JOINED: {
 		struct frame g = *f;
@@ -902,7 +876,7 @@ void correction_frame(struct node *n, struct peer *p, const struct frame *f)
 		if (to)
 			correction_send(n, to, &g, m, true);
 		else if (!err)
-			correction_joined(n, f, m);
+			correction_joined(n, p, f, m);
 		break;
 	}
 	case WIRE__CORRECTION_KIND__CORRECTION_USE:

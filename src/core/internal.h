@@ -64,6 +64,7 @@ struct lookup_result {
 	bool cached;
 	bool direct;                  /* the owner said so on its own link */
 	unsigned ways, agreed, refused; /* by several ways: asked; that named this owner; other claims of owning the key */
+	uint64_t told_by;             /* over whose link the answer came; 0: nobody's */
 };
 typedef void lookup_done(struct node *n, void *ctx, const struct lookup_result *res);
 enum lookup_flag { LOOKUP_TRACE = 1, LOOKUP_FRESH = 2 /* do not use the location cache */ };

@@ -511,7 +511,8 @@ void lookup_reply_frame(struct node *n, struct peer *p, const struct frame *f)
 	memcpy(path + 1, r.path, 8 * r.path_len);
 	path[r.path_len + 1] = r.owner.id;
 	struct lookup_result res = {.key = r.key, .owner = &r.owner, .from = r.from, .to = r.owner.id, .epoch = r.epoch,
-				    .size = r.size, .direct = p->c.id == f->src, .hops = r.path_len + 1, .path = path, .path_len = r.path_len + 2};
+				    .size = r.size, .direct = p->c.id == f->src, .hops = r.path_len + 1, .path = path, .path_len = r.path_len + 2,
+				    .told_by = p->c.id == r.owner.id ? 0 : p->c.id};
 	if (l->flags & LOOKUP_WAY) {
 		lookup_finish(n, l, &res);
 		return;
@@ -519,6 +520,6 @@ void lookup_reply_frame(struct node *n, struct peer *p, const struct frame *f)
 	route_told_range(n, r.owner.id, r.from);
 	if (!n->cfg.no_location_cache)
 		location_put(&n->route->locations, &r.owner, r.from, r.epoch, n->mask);
-	table_learn(n, &r.owner, r.from);
+	table_learn(n, &r.owner, r.from, p->c.id);
 	lookup_finish(n, l, &res);
 }

@@ -92,7 +92,7 @@ static void ways_end(struct node *n, struct lookup_ways *w)
 		route_told_range(n, c->who.id, c->from);
 		if (!n->cfg.no_location_cache)
 			location_put(&n->route->locations, &c->who, c->from, c->epoch, n->mask);
-		table_learn(n, &c->who, c->from);
+		table_learn(n, &c->who, c->from, 0);
 	}
 	w->done(n, w->ctx, &res);
 	ways_drop(n, w);

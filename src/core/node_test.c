@@ -145,7 +145,7 @@ static void said_to_be_better(void **state)
 		static char addrs[] = "10.9.9.9:4000", zone[] = "";
 		struct contact ghost = {.id = (f->point + 1 + k) & n->mask, .incarnation = 1, .key = {(uint8_t)(k + 1)}, .addrs = addrs, .zone = zone};
 		test_world_enter(&W, 3);
-		table_learn(n, &ghost, (f->point - 1) & n->mask);
+		table_learn(n, &ghost, (f->point - 1) & n->mask, 0);
 		test_world_leave(&W, 3);
 		tried += f->trial == ghost.id;
 		assert_int_equal(f->who, before[k]);
@@ -191,6 +191,82 @@ static void one_small_net(void **state)
 	}
 	print_message("one small net: %llu fingers refused\n", (unsigned long long)refused);
 	assert_true(refused > 3);
+	test_world_free(&W);
+}
+
+/* A table that one peer would fill: it may name few, the rest is found by others' word, and look-ups are right all the same. */
+static void on_one_peers_word(void **state)
+{
+	(void)state;
+	uint64_t refused = 0, fingers = 0;
+	test_world_init(&W, 14, "chord", 64);
+	W.where = "203.0.113";
+	W.apart = true;
+	for (unsigned i = 0; i < 60; i++) {
+		struct test_start st = {.id = (i * UINT64_C(0x9E3779B97F4A7C15)) | 1, .found = !i, .via = {i ? 1 + i / 2 : 0}, .no_cache = true};
+		test_world_start(&W, i, &st);
+		W.v[i].n->limits->v[LIMIT_TOLD_ID].max = i % 2 ? 1 : 10;
+		test_world_run(&W, SECOND);
+	}
+	test_world_run(&W, 60 * SECOND);
+	struct asked a = ask(&W, 300, LOOKUP_FRESH, 4);
+	assert_int_equal(a.right, 300);
+	for (unsigned i = 0; i < 60; i++) {
+		struct node *n = W.v[i].n;
+		const struct table *t = n->table;
+		for (uint32_t k = 0; k < t->len; k++) {
+			unsigned same = 0; /* on the word that this one stands on */
+			for (uint32_t j = 0; j < t->len && t->v[k].told; j++) {
+				bool count = t->v[j].who && t->v[j].told == t->v[k].told;
+				for (uint32_t m = 0; m < j; m++)
+					count = count && t->v[m].who != t->v[j].who;
+				for (unsigned m = 0; m < ring_succ_count(n->ring); m++)
+					count = count && ring_succ(n->ring, m)->id != t->v[j].who;
+				for (unsigned m = 0; m < ring_pred_count(n->ring); m++)
+					count = count && ring_pred(n->ring, m)->id != t->v[j].who;
+				same += count;
+			}
+			assert_in_range(same, 0, i % 2 ? 2 : 10); /* one may have been a neighbour when it was taken */
+			fingers += t->v[k].who != 0;
+		}
+		refused += n->limits->v[LIMIT_TOLD_ID].refused;
+	}
+	assert_int_equal(limit_rows[LIMIT_FINGER_IN_ID].fallback, ROUTE_FINGER_IN_MAX);
+	print_message("on one peer's word: %llu fingers refused, %llu found\n", (unsigned long long)refused, (unsigned long long)fingers);
+	assert_true(refused > 3 && fingers > 300);
+	test_world_free(&W);
+}
+
+/* Many that make one node their finger, as somebody would who wants to stand around it: fewer than it has chosen are let. */
+static void surrounded(void **state)
+{
+	(void)state;
+	test_world_init(&W, 15, "tango", 64);
+	W.where = "203.0.113";
+	W.apart = true;
+	test_world_grow(&W, 60, NULL);
+	test_world_run(&W, 20 * SECOND);
+	struct node *n = W.v[7].n;
+	for (unsigned i = 0; i < 60; i++) {
+		struct table *t = W.v[i].n->table;
+		for (uint32_t k = 0; i != 7 && k < t->len; k++)
+			t->v[k].point = t->v[k].who == node_id(n) ? t->v[k].point : (node_id(n) - 1 - k) & W.v[i].n->mask, t->v[k].at = W.now;
+	}
+	test_world_run(&W, 30 * SECOND);
+	unsigned chosen = ring_succ_count(n->ring) + ring_pred_count(n->ring), others = 0;
+	for (uint32_t k = 0; k < n->table->len; k++) {
+		bool first = n->table->v[k].who;
+		for (uint32_t j = 0; j < k; j++)
+			first = first && n->table->v[j].who != n->table->v[k].who;
+		chosen += first;
+	}
+	for (uint32_t k = 0; k < n->route->known_len; k++) {
+		const struct route_known *q = &n->route->known[k];
+		others += q->used_by && !q->peer->held[COM_FINGER] && !q->peer->held[COM_RING];
+	}
+	print_message("surrounded: %u chose this node, it chose %u, %llu were refused\n", others, chosen,
+		      (unsigned long long)n->limits->v[LIMIT_FINGER_IN_ID].refused);
+	assert_true(others > 3 && others < chosen && n->limits->v[LIMIT_FINGER_IN_ID].refused > 3);
 	test_world_free(&W);
 }
 
@@ -594,7 +670,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(one),       cmocka_unit_test(grow),          cmocka_unit_test(heap), cmocka_unit_test(heal),   cmocka_unit_test(everybody),
 		cmocka_unit_test(chord),     cmocka_unit_test(cache),         cmocka_unit_test(hop_limit),
-		cmocka_unit_test(come_back), cmocka_unit_test(last_one_back), cmocka_unit_test(partition_tango), cmocka_unit_test(one_small_net), cmocka_unit_test(said_to_be_better),
+		cmocka_unit_test(come_back), cmocka_unit_test(last_one_back), cmocka_unit_test(partition_tango), cmocka_unit_test(one_small_net), cmocka_unit_test(on_one_peers_word), cmocka_unit_test(surrounded), cmocka_unit_test(said_to_be_better),
 		cmocka_unit_test(partition_full), cmocka_unit_test(survivor), cmocka_unit_test(errors), cmocka_unit_test(quiet),
 		cmocka_unit_test(operations),
 	};

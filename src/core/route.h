@@ -10,7 +10,7 @@
 #define ROUTE_VIA_US 15000000u       /* a question to one node, whose link may have to be made first, after a back-off */
 #define ROUTE_LOCATIONS 256u         /* ranges remembered */
 #define ROUTE_AVOID 4u               /* first hops a look-up has given up on */
-#define ROUTE_FINGER_IN_MAX 40u      /* peers that may use this node as a finger */
+#define ROUTE_FINGER_IN_MAX 40u      /* peers that may use this node as a finger: the default of the limit finger_in */
 #define ROUTE_FULL_MAX 1024u         /* links of a `full` table */
 #define ROUTE_REPAIR_US 300000000u   /* each finger is looked up again about this often */
 
@@ -151,6 +151,7 @@ struct finger {
 	uint64_t point;
 	uint64_t who; /* 0: none, or ourselves */
 	uint64_t trial; /* said to be the better one: takes its place once it is linked; 0: none */
+	uint64_t told, trial_told; /* by whom, of who and trial; 0: nobody but itself */
 	uint64_t at;  /* when to look (again) */
 	uint8_t state, fails;
 	bool substitute; /* a neighbour of the right one, which has too many users */
@@ -173,7 +174,7 @@ struct table *table_new(struct node *n, const struct table_strategy *s, unsigned
 void table_free(struct node *n);
 void table_ring_changed(struct node *n);
 /* Somebody said: `owner` owns (from, owner]. Takes it as a finger where it is the right one. */
-void table_learn(struct node *n, const struct contact *owner, uint64_t from);
+void table_learn(struct node *n, const struct contact *owner, uint64_t from, uint64_t told_by);
 void table_peer_up(struct node *n, struct peer *p);
 void table_peer_down(struct node *n, struct peer *p);
 void table_timer(struct node *n);

@@ -377,7 +377,8 @@ void test_world_start(struct test_world *w, unsigned i, const struct test_start 
 		pool_init(&t->pool, 0);
 	crypto_real.keypair(t->public_key, t->secret, seed);
 	if (w->where)
-		snprintf(t->address, sizeof t->address, "%s.%u:4000", w->where, i % 250 + 1);
+		snprintf(t->address, sizeof t->address, w->apart ? "%.*s.%u.1:4000" : "%.*s.%u:4000",
+			 w->apart ? (int)(strrchr(w->where, '.') - w->where) : (int)strlen(w->where), w->where, i % 250 + 1);
 	else
 		snprintf(t->address, sizeof t->address, "10.0.%u.%u:4000", i / 256, i % 256 + 1);
 	for (int k = 0; k < 4 && s->via[k]; k++)

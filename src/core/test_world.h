@@ -34,6 +34,7 @@ struct test_world {
 	uint64_t bandwidth; /* bytes a second, per link and direction; 0: no limit */
 	struct network net;
 	const char *where; /* first three parts of everybody's address; NULL: a private network */
+	bool apart;        /* only the first two of them: everybody is in a small net of its own */
 	struct pool pool; /* the world's own */
 	struct arena arena;
 	struct outbox out;
