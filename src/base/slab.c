@@ -34,28 +34,14 @@ static void list_put(void **list, void *p)
 	*list = p;
 }
 
-void slab_init(struct slab *s, struct slab_source *source) { *s = (struct slab){.source = source}; }
+void slab_init(struct slab *s, void *(*grow)(void *ctx), void *ctx) { *s = (struct slab){.grow = grow, .ctx = ctx}; }
 
-static uint8_t *chunk_take(struct slab_source *src)
-{
-	if (src->chunks)
-		return list_take(&src->chunks);
-	if (src->at == src->end) {
-		src->at = src->grow(src->ctx);
-		src->end = src->at ? src->at + SLAB_BLOCK : NULL;
-		if (!src->at)
-			return NULL;
-	}
-	src->at += SLAB_CHUNK;
-	return src->at - SLAB_CHUNK;
-}
-
-/* What is left of the old chunk serves smaller pieces. */
+/* What is left of the old block serves smaller pieces. */
 static bool slab_grow(struct slab *s)
 {
 	size_t left = (size_t)(s->end - s->at);
-	uint8_t *chunk = chunk_take(s->source);
-	if (!chunk)
+	uint8_t *block = s->grow(s->ctx);
+	if (!block)
 		return false;
 	while (left >= 16) {
 		size_t n = left > SLAB_MAX ? SLAB_MAX : left > 512 ? 512 + (left - 512) / 128 * 128 : left / 16 * 16;
@@ -63,9 +49,8 @@ static bool slab_grow(struct slab *s)
 		s->at += n;
 		left -= n;
 	}
-	list_put(&s->chunks, chunk);
-	s->at = chunk + 16; /* in front: the list of chunks */
-	s->end = chunk + SLAB_CHUNK;
+	s->at = block;
+	s->end = block + SLAB_BLOCK;
 	return true;
 }
 
@@ -85,11 +70,4 @@ void slab_free(struct slab *s, void *p, size_t n)
 {
 	if (p)
 		list_put(&s->free[slab_class(n ? n : 1)], p);
-}
-
-void slab_drop(struct slab *s)
-{
-	while (s->chunks)
-		list_put(&s->source->chunks, list_take(&s->chunks));
-	slab_init(s, s->source);
 }

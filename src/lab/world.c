@@ -187,7 +187,7 @@ static void warm(const struct world *w, unsigned place)
 	const struct world_node *n = &w->nodes[it->node];
 	bool of_link = it->kind >= ITEM_DIAL && it->kind <= ITEM_STALL;
 	if (place == NEAR - 3) {
-		mem_warm(n, 0, offsetof(struct world_node, slab));
+		mem_warm(n, 0, offsetof(struct world_node, disk));
 		mem_warm(n, offsetof(struct world_node, net), offsetof(struct world_node, public_key));
 		mem_warm(n, offsetof(struct world_node, address), sizeof *n);
 		mem_warm(it->link, 0, of_link ? sizeof *it->link : 0);
@@ -276,8 +276,7 @@ static void node_init(struct world *w, unsigned i)
 	n->index = i;
 	n->timer_at = UINT64_MAX;
 	pool_init(&n->pool, w->cfg.pool_cap ? w->cfg.pool_cap : DEFAULT_POOL);
-	slab_init(&n->slab, &w->source);
-	n->pool.slab = &n->slab;
+	n->pool.slab = &w->slab;
 	disk_init(&n->disk);
 	map_init(&n->links, &w->pool);
 	rng_init_u64(&n->net, w->cfg.seed, "net", i);
@@ -304,8 +303,7 @@ struct world *world_new(const struct world_config *cfg, const struct world_hooks
 		w->hooks = *hooks;
 	w->now = WORLD_START_US;
 	w->items_free = UINT32_MAX;
-	w->source = (struct slab_source){.grow = memory_grow, .ctx = w};
-	slab_init(&w->slab, &w->source);
+	slab_init(&w->slab, memory_grow, w);
 	pool_init(&w->pool, 0);
 	w->pool.slab = &w->slab;
 	map_init(&w->blocks, &w->pool);
@@ -335,9 +333,7 @@ static void process_free(struct world *w, struct world_node *n)
 	free(n->args);
 	n->args = NULL;
 	size_t left = atomic_load(&n->pool.used);
-	if (!left)
-		slab_drop(&n->slab);
-	else
+	if (left)
 		world_fail(w, "node %u left %zu bytes of its pool behind", n->index, left);
 }
 

@@ -11,7 +11,6 @@
 #include <stdio.h>
 
 #include "base/rng.h"
-#include "base/slab.h"
 #include "core/node.h"
 #include "lab/disk.h"
 
@@ -80,7 +79,6 @@ struct world_node {
 	uint32_t boot;           /* starts so far; the process of an event must be the one that it was meant for */
 	void *machine;
 	struct pool pool;        /* the node's own memory */
-	struct slab slab;
 	struct disk disk;
 	struct rng net, faults;  /* delays of what it sends; what happens to it */
 	uint8_t side;            /* of a split network */

@@ -1,6 +1,7 @@
 /* Between world.c (time, processes) and links.c (what connects them). Nobody else includes this. */
 #ifndef P2PS_LAB_WORLD_INTERNAL_H
 #define P2PS_LAB_WORLD_INTERNAL_H
+#include "base/slab.h"
 #include "lab/world.h"
 
 enum item_kind {
@@ -75,9 +76,8 @@ struct world {
 	struct world_config cfg;
 	struct world_hooks hooks;
 	struct pool pool;
-	struct slab_source source; /* of the nodes' memory */
-	struct slab slab;          /* the world's own: links, frames under way */
-	struct block *memory;      /* the blocks of the source */
+	struct slab slab;          /* of all nodes' pools, links, frames under way */
+	struct block *memory;      /* its blocks */
 	struct due *heap;          /* of four children each */
 	void *heap_memory;
 	uint32_t heap_len, heap_cap;
