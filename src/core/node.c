@@ -681,6 +681,8 @@ const struct com *node_com(const struct node *n) { return n->com; }
 enum com_reachable node_reachable(const struct node *n) { return com_reachable(n->com); }
 const struct network *node_network(const struct node *n) { return n->have_net ? &n->net : NULL; }
 const char *node_pinned(const struct node *n) { return n->life->pinned; }
+const struct stats *node_stats(const struct node *n) { return &n->stats; }
+const struct limits *node_limits(const struct node *n) { return n->limits; }
 struct arena *node_arena(struct node *n) { return n->out->arena; }
 uint64_t node_now_us(const struct node *n) { return n->now_us; }
 uint64_t node_wall_ms(const struct node *n) { return n->wall_ms; }

@@ -63,6 +63,8 @@ void node_warm(const struct node *n, unsigned stage, uint32_t link);
 uint64_t node_id(const struct node *n);
 const struct ring *node_ring(const struct node *n);
 const struct com *node_com(const struct node *n);
+const struct stats *node_stats(const struct node *n);
+const struct limits *node_limits(const struct node *n);
 const struct network *node_network(const struct node *n); /* NULL until known */
 const char *node_pinned(const struct node *n); /* "ADDR:PORT#FINGERPRINT" taken on first sight by a join; NULL: none */
 enum com_reachable node_reachable(const struct node *n);  /* can others dial it? */

@@ -237,7 +237,9 @@ static void item_dial(struct world *w, struct link *l)
 			push_end(w, l, 1, ITEM_DIAL, w->now + wait, 0);
 		else
 			push_end(w, l, 0, ITEM_DOWN, w->now + wait, P2PS_ETIMEOUT);
-	} else if (!b->machine) {
+	} else if (b->nat == NAT_SILENT || b->nat == NAT_FORGETS) {
+		push_end(w, l, 0, ITEM_DOWN, w->now + HOST_DIAL_US, P2PS_ETIMEOUT);
+	} else if (!b->machine || b->nat == NAT_REFUSES) {
 		w->count.dials_refused++;
 		push_end(w, l, 0, ITEM_DOWN, w->now + links_delay(w, b->index, a->index), P2PS_EUNREACHABLE);
 	} else {
@@ -321,6 +323,23 @@ static void count_frame(struct world_node *n, uint8_t type)
 		n->data_frames++;
 }
 
+/* A router between the two has forgotten the link: who is behind it hears so at once, the other when it gives up. */
+static void nat_forget(struct world *w, struct link *l, int from)
+{
+	bool inside = w->nodes[l->end[from].node].nat == NAT_FORGETS, forgets = inside || w->nodes[l->end[!from].node].nat == NAT_FORGETS;
+	uint64_t idle = w->now - l->used_us;
+	bool first = !l->used_us;
+	l->used_us = w->now;
+	if (first || !forgets || idle < WORLD_NAT_IDLE_US || l->lost)
+		return;
+	w->count.forgotten++;
+	world_trace(w, l->end[from].node, "  its link with n%u is forgotten by a router", l->end[!from].node);
+	link_lost(w, l);
+	for (int e = 0; e < 2; e++)
+		if (l->end[e].state != END_NONE && l->end[e].state != END_GONE)
+			push_end(w, l, e, ITEM_DOWN, w->now + (inside && e == from ? WORLD_SECOND / 10 : w->cfg.dead_link_us), inside && e == from ? P2PS_ECLOSED : P2PS_ETIMEOUT);
+}
+
 void links_send(struct world *w, struct world_node *n, const struct action_send *s)
 {
 	int e = 0;
@@ -336,6 +355,7 @@ void links_send(struct world *w, struct world_node *n, const struct action_send 
 	w->count.frames++;
 	w->count.frame_bytes += len;
 	me->sent += len;
+	nat_forget(w, l, e);
 	if (l->lost || l->end[!e].state == END_GONE) { /* it does not know yet */
 		w->count.frames_lost++;
 		return;
@@ -565,6 +585,26 @@ bool world_break_one(struct world *w, unsigned i, uint64_t draw)
 		n = k;
 		if (!n)
 			break;
+	}
+	return false;
+}
+
+bool world_strange(struct world *w, unsigned i, uint64_t draw)
+{
+	struct world_node *n = &w->nodes[i];
+	uint8_t head[SEAM_HEAD_MAX];
+	struct frame f = {.type = 250, .hops = 1, .body = {NULL, (const uint8_t *)"news", 4}};
+	uint16_t len = frame_encode(&f, head);
+	uint64_t k = n->links.count ? draw % n->links.count : 0;
+	for (struct link *l = n->ties; l; l = link_next(l, i)) {
+		int e = l->end[0].node != i;
+		if (l->lost || l->end[e].state != END_UP || l->end[!e].state != END_UP || k--)
+			continue;
+		l->end[!e].sent += len + f.body.len; /* its host wrote it */
+		struct flight *at = flight_add(w, l, !e, len + f.body.len);
+		memcpy(at->bytes, head, len);
+		memcpy(at->bytes + len, f.body.p, f.body.len);
+		return true;
 	}
 	return false;
 }

@@ -69,11 +69,11 @@ void run_start(struct run *r, unsigned i)
 	bool given = !first && (!known || rng_below(&r->faults, 8) == 0);
 	for (int t = 0; t < 20 && k < 3 && given; t++) { /* members are likely ones: somebody told of them */
 		unsigned j = (unsigned)rng_below(&r->faults, r->s->nodes);
-		if (j != i && world_node(r->w, j)->boot && (r->node[j].view.member || t > 15))
+		if (j != i && world_node(r->w, j)->boot && !world_node(r->w, j)->nat && (r->node[j].view.member || t > 15))
 			join[k++] = j;
 	}
 	for (unsigned j = 0; j < r->s->nodes && !r->striking && given; j++)
-		if (r->node[j].view.member && k < 4) {
+		if (r->node[j].view.member && !world_node(r->w, j)->nat && k < 4) {
 			join[k++] = j;
 			break;
 		}
@@ -88,6 +88,7 @@ void run_start(struct run *r, unsigned i)
 	s.base.stream_messages = r->s->stream_messages;
 	s.base.stream_bytes = 4 << 20;
 	s.base.services = r->s->services ? all_services : NULL;
+	harsh_start(r, i, &s);
 	n->stopping = n->failed_start = false;
 	n->paused_us = 0;
 	n->restarts++;
@@ -214,7 +215,7 @@ static void on_stepped(void *ctx, unsigned i, const struct event *ev)
 		n->id = v.id;
 }
 
-static void process_gone(struct run *r, unsigned i)
+void run_process_gone(struct run *r, unsigned i)
 {
 	struct run_node *n = &r->node[i];
 	served_close(r, n);
@@ -227,11 +228,17 @@ static void on_stopped(void *ctx, unsigned i, int err, const char *text)
 {
 	struct run *r = ctx;
 	struct run_node *n = &r->node[i];
-	process_gone(r, i);
+	run_process_gone(r, i);
 	n->failed_start = err != 0;
 	if (err && r->strict)
 		world_fail(r->w, "n%u stops in a healthy network: %d %s", i, err, text);
 	run_restart_later(r, i, err ? WORLD_SECOND : run_exponential(&r->faults, r->s->down_us));
+}
+
+static void on_leaving(void *ctx, unsigned i)
+{
+	struct run *r = ctx;
+	paths_add(r->res->paths, world_node(r->w, i)->machine);
 }
 
 static void on_emit(void *ctx, unsigned i, const char *name, const struct value *record)
@@ -268,7 +275,7 @@ static unsigned members(const struct run *r)
 }
 
 /* Somebody must be left whom the others can join. */
-static bool may_die(const struct run *r, unsigned i) { return members(r) > (r->node[i].view.member ? 1u : 0u) + (r->s->nodes > 4); }
+bool run_may_die(const struct run *r, unsigned i) { return members(r) > (r->node[i].view.member ? 1u : 0u) + (r->s->nodes > 4); }
 
 /* The record store promises something while at most f die at once: before the next ones die the ranges must have been
  * taken over, and the copies made again. */
@@ -287,9 +294,9 @@ static bool too_many_die(struct run *r)
 
 static void die(struct run *r, unsigned i, enum world_death how, bool wipe)
 {
-	if (!world_node(r->w, i)->machine || !may_die(r, i) || too_many_die(r))
+	if (!world_node(r->w, i)->machine || !run_may_die(r, i) || too_many_die(r))
 		return;
-	process_gone(r, i);
+	run_process_gone(r, i);
 	world_crash(r->w, i, how);
 	if (wipe) {
 		world_wipe(r->w, i);
@@ -339,7 +346,7 @@ static void burst(struct run *r)
 static void stop(struct run *r, unsigned i)
 {
 	struct event ev = {.type = EVENT_STOP};
-	if (world_node(r->w, i)->state != PROC_UP || r->node[i].stopping || !may_die(r, i) || too_many_die(r))
+	if (world_node(r->w, i)->state != PROC_UP || r->node[i].stopping || !run_may_die(r, i) || too_many_die(r))
 		return;
 	r->node[i].stopping = true;
 	r->node[i].steady_us = UINT64_MAX;
@@ -378,7 +385,7 @@ static void strike(struct run *r, unsigned i, enum scenario_fault f)
 	case FAULT_no_memory: n->pool.fail_after = 1 + rng_below(g, 100); break;
 	case FAULT_partition: partition(r); break;
 	case FAULT_burst: burst(r); break;
-	default: break;
+	default: harsh_strike(r, i, f, other, us); break;
 	}
 	r->res->fired[f]++;
 }
@@ -390,7 +397,7 @@ static void strike_call(void *ctx, uint64_t i, uint64_t f)
 		strike(r, (unsigned)i, (enum scenario_fault)f);
 }
 
-static const enum { PER_node, PER_world, PER_dial, PER_io } fault_when[SCENARIO_FAULTS] = {
+static const enum { PER_node, PER_world, PER_dial, PER_io, PER_frame } fault_when[SCENARIO_FAULTS] = {
 #define FAULT_WHEN(name, when, text) PER_##when,
 	SCENARIO_FAULT_MAP(FAULT_WHEN)
 #undef FAULT_WHEN
@@ -482,6 +489,7 @@ static void heal(struct run *r)
 {
 	r->striking = r->working = false;
 	world_heal(r->w);
+	harsh_heal(r);
 	world_trace(r->w, 0, "==== everything heals ====");
 	for (unsigned i = 0; i < r->s->nodes; i++) {
 		world_node(r->w, i)->pool.fail_after = 0;
@@ -738,6 +746,7 @@ static void begin(struct run *r)
 		id_draw(r, &ids, i);
 	}
 	r->striking = r->working = true;
+	harsh_begin(r);
 	run_start(r, 0);
 	for (unsigned i = 1; i < r->s->nodes; i++)
 		run_restart_later(r, i, rng_below(&ids, r->s->join_window_us));
@@ -760,6 +769,8 @@ static void finish(struct run *r)
 	res->fired[FAULT_dial_refuse] = c->dials_refused;
 	res->fired[FAULT_dial_silent] = c->dials_silent;
 	res->fired[FAULT_disk_error] = c->io_errors;
+	res->fired[FAULT_loss] = c->resends;
+	res->fired[FAULT_poison] = c->poisoned;
 }
 
 void scenario_run(const struct scenario *s, struct scenario_result *res)
@@ -767,7 +778,7 @@ void scenario_run(const struct scenario *s, struct scenario_result *res)
 	struct run run = {.s = s, .res = res}, *r = &run;
 	struct world_config wc = s->world;
 	struct world_hooks hooks = {.ctx = r, .deliver = work_deliver, .reply = work_reply, .settled = work_settled, .emit = on_emit,
-		.stopped = on_stopped, .sent = on_sent, .stepped = on_stepped};
+		.stopped = on_stopped, .sent = on_sent, .stepped = on_stepped, .leaving = on_leaving, .poisoned = harsh_poisoned};
 	*res = (struct scenario_result){0};
 	uint64_t planted = MUTANT_COUNT;
 	mutant_met_take(res->met);
@@ -795,6 +806,7 @@ void scenario_run(const struct scenario *s, struct scenario_result *res)
 	ledger_free(&r->ledger);
 	world_free(r->w);
 	slice_drop(&r->net.document);
+	harsh_free(r);
 	free(r->served);
 	free(r->epochs);
 	free(r->node);

@@ -43,6 +43,7 @@ struct run_node {
 	uint64_t kept_tries[8]; /* who tried to replace it since; a file of one of them may be there instead */
 	uint32_t kept_tried;
 	unsigned restarts;
+	struct limits *limits;  /* its own, tight; NULL: the defaults */
 	uint64_t steady_us;     /* a member without interruption since; UINT64_MAX: it is not */
 };
 
@@ -61,6 +62,7 @@ struct run {
 	struct ring_view *epochs; /* each epoch as it was first seen */
 	uint32_t epoch_count, epoch_cap;
 	uint64_t mask;
+	bool poison;                    /* what is sent now is */
 	bool striking, working, strict; /* faults strike; programs send; nothing excuses a failure any more */
 	uint64_t cast_frames, relay_frames;           /* CAST frames seen on links */
 	unsigned hops_bound;
@@ -75,6 +77,17 @@ void run_restart_later(struct run *r, unsigned i, uint64_t after_us);
 bool run_served_during(struct run *r, uint64_t id, uint64_t key, uint64_t from_us, uint64_t until_us);
 uint64_t run_exponential(struct rng *r, uint64_t mean); /* near enough, in whole numbers */
 
+bool run_may_die(const struct run *r, unsigned i);
+void run_process_gone(struct run *r, unsigned i);
+/* harsh.c */
+void harsh_begin(struct run *r);
+void harsh_start(struct run *r, unsigned i, struct world_start *s);
+void harsh_strike(struct run *r, unsigned i, enum scenario_fault f, unsigned other, uint64_t us);
+void harsh_heal(struct run *r);
+void harsh_free(struct run *r);
+void harsh_poisoned(void *ctx, unsigned i);
+
+void work_poison(struct run *r, unsigned from, uint64_t to);
 void work_second(struct run *r, unsigned i);
 void work_deliver(void *ctx, unsigned node, const struct action_deliver *d);
 void work_reply(void *ctx, unsigned node, const struct action *a);

@@ -8,12 +8,14 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "lab/paths.h"
 #include "lab/world.h"
 
-enum scenario_kind { SCENARIO_JOINS, SCENARIO_CHURN, SCENARIO_SWARM, SCENARIO_BIG, SCENARIO_IDLE, SCENARIO_CASTS, SCENARIO_RECORDS, SCENARIO_PRIVATE, SCENARIO_STORM, SCENARIO_FLOWS, SCENARIO_KINDS };
+enum scenario_kind { SCENARIO_JOINS, SCENARIO_CHURN, SCENARIO_SWARM, SCENARIO_BIG, SCENARIO_IDLE, SCENARIO_CASTS, SCENARIO_RECORDS, SCENARIO_PRIVATE, SCENARIO_STORM, SCENARIO_FLOWS, SCENARIO_HARSH, SCENARIO_KINDS };
 extern const char *const scenario_names[SCENARIO_KINDS];
 
-/* X(name, opportunity, sentence): `node`: drawn per node and second, `world`: per second, `dial`, `io`: per action. */
+/* X(name, opportunity, sentence): `node`: drawn per node and second, `world`: per second, `dial`, `io`, `frame`: per action. From
+ * mute on they strike in the scenario `harsh` only. */
 #define SCENARIO_FAULT_MAP(X)                                                                        \
 	X(kill, node, "process killed, its host closes its links")                                   \
 	X(reset, node, "process killed, its links are reset and lose what is in flight")             \
@@ -30,7 +32,14 @@ extern const char *const scenario_names[SCENARIO_KINDS];
 	X(burst, world, "several neighbours on the ring die at once")                                \
 	X(dial_refuse, dial, "a dial fails without a reason")                                        \
 	X(dial_silent, dial, "a dial is never answered")                                             \
-	X(disk_error, io, "an io request fails")
+	X(disk_error, io, "an io request fails")                                                     \
+	X(mute, node, "what it sends does not arrive at one other node for a while, which it hears") \
+	X(slow_disk, node, "its disk is slow for a while")                                           \
+	X(drift, node, "its clock goes at another pace from now on, within what leases allow")       \
+	X(poison, node, "a message comes that crashes it whenever it reads it, for a while")         \
+	X(newer, node, "a frame of a type that it does not know comes, as from a newer version")     \
+	X(early, node, "its timer comes before it is due")                                           \
+	X(loss, frame, "a frame is lost on its way and sent again")
 
 enum scenario_fault {
 #define SCENARIO_FAULT_ENUM(name, when, text) FAULT_##name,
@@ -62,6 +71,8 @@ struct scenario {
 	uint64_t consume_us;       /* mean time until a program takes a message out of its stream */
 	uint32_t stream_messages;
 	bool real_crypto, services;
+	uint32_t nat_part, old_part; /* of the nodes: behind a router that lets nobody in; of a version without relays */
+	bool tight;                /* limits as low as they may be set, until everything heals */
 	struct world_config world;
 	FILE *trace;
 };
@@ -76,6 +87,7 @@ struct scenario_result {
 	uint64_t fired[SCENARIO_FAULTS];
 	uint64_t bytes_mean, bytes_max, idle_milli, idle_worst; /* memory per node; control frames per node and 1000 s when idle: on average, of the busiest */
 	uint64_t met[2];  /* planted bugs that it came upon, on or not */
+	uint64_t paths[PATHS];         /* what happened inside the nodes: paths.h */
 	uint64_t planted; /* how often a planted bug (base/mutant.h) was come upon */
 	bool dead; /* no member was left: liveness was not judged */
 };

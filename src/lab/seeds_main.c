@@ -30,7 +30,7 @@ struct one { /* a run to be made */
 struct options {
 	uint64_t from, to;
 	unsigned nodes, seconds, jobs, kind, budget_s, seed_s;
-	bool trace, hash, verbose, met, first; /* first: ends with the first that fails */
+	bool trace, hash, verbose, met, must_fire, first; /* first: ends with the first that fails */
 	const char *file, *except, *table;
 	struct one *list; /* of --file, or what --except leaves */
 	uint64_t listed;
@@ -44,20 +44,21 @@ struct shared {
 	_Atomic uint64_t now[JOBS_MAX]; /* place + 1 of the run that each worker is at; 0: none */
 };
 struct totals {
-	uint64_t passed, failed, dead, forced, planted, fired[SCENARIO_FAULTS], outcomes[4], simulated_us, frames, steps, casts, requests, delivered, lookups,
+	uint64_t passed, failed, dead, forced, planted, fired[SCENARIO_FAULTS], paths[PATHS], outcomes[4], simulated_us, frames, steps, casts, requests, delivered, lookups,
 		reliable, complete, record_acks, record_reads, record_conflicts,
 		reliable_us, covered, hops_max, heal_max_us, bytes_max, bytes_mean, idle_max_milli, idle_worst;
 };
 
 static const char usage[] =
-	"usage: lab-seeds [--seeds A..B] [--scenario joins|churn|faults|big|idle|casts|records|private|storm|flows|mixed|all] [--nodes N] [--seconds S]\n"
-	"                 [--jobs J] [--budget-s T] [--trace] [--hash] [--verbose] [--file SEEDS] [--table T] [--until-failed] [--met]\n"
+	"usage: lab-seeds [--seeds A..B] [--scenario joins|churn|faults|big|idle|casts|records|private|storm|flows|harsh|mixed|all] [--nodes N] [--seconds S]\n"
+	"                 [--jobs J] [--budget-s T] [--trace] [--hash] [--verbose] [--file SEEDS] [--table T] [--until-failed] [--met] [--must-fire]\n"
 	"Runs the seeds A to B of a scenario in the simulated world. --nodes and --seconds replace what the seed draws.\n"
 	"--jobs 0 runs in this process (for a debugger). --budget-s: no new seed is begun after T seconds.\n"
 	"--trace prints every event (one seed only), --hash prints each seed with its trace hash.\n"
 	"--file: runs the lines `scenario seed nodes seconds` of a file instead (# begins a comment; 0: drawn).\n"
 	"--except: leaves out the seeds of such a file. --table: the routing table instead of the one drawn.\n"
-	"--until-failed: ends with the first seed that fails. --met: which planted bugs each came upon (make mutants).\n";
+	"--until-failed: ends with the first seed that fails. --met: which planted bugs each came upon (make mutants). --must-fire: a fault or a\n"
+	"path in the nodes' code that many seeds must have come by, and none did, is a failure, too.\n";
 
 static uint64_t wall_ms(void)
 {
@@ -150,6 +151,8 @@ static void add_up(struct totals *t, const struct scenario_result *r)
 	t->record_conflicts += r->record_conflicts;
 	for (unsigned i = 0; i < SCENARIO_FAULTS; i++)
 		t->fired[i] += r->fired[i];
+	for (unsigned i = 0; i < PATHS; i++)
+		t->paths[i] += r->paths[i];
 	for (unsigned i = 0; i < 4; i++)
 		t->outcomes[i] += r->outcomes[i];
 	max_in(&t->hops_max, r->hops_max);
@@ -229,7 +232,26 @@ static void summary(const struct totals *t, uint64_t ms)
 	for (unsigned i = 0; i < SCENARIO_FAULTS; i++)
 		if (t->fired[i])
 			printf(" %s %" PRIu64, scenario_fault_names[i], t->fired[i]);
+	printf("\ninside the nodes:");
+	for (unsigned i = 0; i < PATHS; i++)
+		if (t->paths[i])
+			printf(" %s %" PRIu64, path_name(i), t->paths[i]);
 	printf("\n%" PRIu64 " passed, %" PRIu64 " failed\n", t->passed, t->failed);
+}
+
+/* Faults that never struck and paths never taken are as if untested. */
+static void must_have_fired(struct totals *t)
+{
+	for (unsigned i = 0; i < SCENARIO_FAULTS; i++)
+		if (!t->fired[i]) {
+			printf("FAILED the fault %s never struck\n", scenario_fault_names[i]);
+			t->failed++;
+		}
+	for (unsigned i = 0; i < PATHS; i++)
+		if (path_must(i) && !t->paths[i]) {
+			printf("FAILED no node ever counted %s\n", path_name(i));
+			t->failed++;
+		}
 }
 
 /* A worker that ended in the middle of a seed: that seed has failed. */
@@ -418,6 +440,8 @@ static struct options options_read(int argc, char **argv)
 			o.hash = true;
 		else if (strcmp(argv[i], "--verbose") == 0)
 			o.verbose = true;
+		else if (strcmp(argv[i], "--must-fire") == 0)
+			o.must_fire = true;
 		else if (strcmp(argv[i], "--until-failed") == 0)
 			o.first = true;
 		else if (strcmp(argv[i], "--met") == 0)
@@ -460,6 +484,8 @@ int main(int argc, char **argv)
 		run_one(&o, &r);
 		take(&o, &t, &r);
 	}
+	if (o.must_fire)
+		must_have_fired(&t);
 	if (!o.hash)
 		summary(&t, wall_ms() - begun);
 	free(o.list);

@@ -6,7 +6,7 @@
 #include "lab/crypto_cheap.h"
 #include "lab/scenario.h"
 
-const char *const scenario_names[SCENARIO_KINDS] = {"joins", "churn", "faults", "big", "idle", "casts", "records", "private", "storm", "flows"};
+const char *const scenario_names[SCENARIO_KINDS] = {"joins", "churn", "faults", "big", "idle", "casts", "records", "private", "storm", "flows", "harsh"};
 const char *const scenario_fault_names[SCENARIO_FAULTS] = {
 #define FAULT_NAME(name, when, text) #name,
 	SCENARIO_FAULT_MAP(FAULT_NAME)
@@ -28,6 +28,7 @@ static uint64_t pick(struct rng *r, const uint64_t *v, unsigned n) { return v[rn
 static bool fault_allowed(enum scenario_kind kind, enum scenario_fault f)
 {
 	switch (kind) {
+	case SCENARIO_HARSH:
 	case SCENARIO_SWARM: return true;
 	case SCENARIO_FLOWS:
 	case SCENARIO_STORM: return f != FAULT_wall_jump && f != FAULT_no_memory && f != FAULT_disk_error;
@@ -59,6 +60,7 @@ static void draw_world(struct scenario *s, struct rng *r)
 	w->dial_refuse = s->rate[FAULT_dial_refuse];
 	w->dial_silent = s->rate[FAULT_dial_silent];
 	w->disk_error = s->rate[FAULT_disk_error];
+	w->loss = s->rate[FAULT_loss];
 	w->steps_max = (uint64_t)s->nodes * 400000 + 3000000;
 	w->machine = &world_machine_node;
 }
@@ -102,7 +104,7 @@ static void draw_storm(struct scenario *s, struct rng *r, unsigned nodes, unsign
 	s->lease_us = PICK(r, 1000000, 1000000, 3000000);
 	s->down_us = PICK(r, 50000, 1000000, 5000000);
 	s->outage_us = PICK(r, 200000, 1000000, 4000000);
-	for (unsigned f = 0; f < SCENARIO_FAULTS; f++) /* on with probability one half, and then often: 1/4 to 1/64 */
+	for (unsigned f = 0; f < FAULT_mute; f++) /* on with probability one half, and then often: 1/4 to 1/64 */
 		if (fault_allowed(SCENARIO_STORM, (enum scenario_fault)f))
 			s->rate[f] = rng_below(r, 2) ? (uint32_t)(UINT32_C(1) << (26 + rng_below(r, 4))) : 0;
 	s->rate[FAULT_dial_silent] /= 4;
@@ -138,6 +140,19 @@ static void draw_flows(struct scenario *s, struct rng *r, unsigned nodes, unsign
 	s->services = s->real_crypto = false;
 }
 
+/* From a stream of its own, so that what the others draw stays as it is. */
+static void draw_harsh(struct scenario *s)
+{
+	struct rng r;
+	rng_init_u64(&r, s->seed, "harsh", 0);
+	for (unsigned f = FAULT_mute; f < SCENARIO_FAULTS; f++)
+		s->rate[f] = draw_rate(&r);
+	s->rate[FAULT_loss] /= 4; /* of more than a few in a hundred links die, and that is break_link */
+	s->nat_part = (uint32_t)PICK(&r, 0, 0, 0x40000000, 0x80000000);
+	s->old_part = (uint32_t)PICK(&r, 0, 0x40000000);
+	s->tight = rng_below(&r, 2);
+}
+
 void scenario_draw(struct scenario *s, enum scenario_kind kind, uint64_t seed, unsigned nodes, unsigned seconds)
 {
 	struct rng r;
@@ -165,7 +180,7 @@ void scenario_draw(struct scenario *s, enum scenario_kind kind, uint64_t seed, u
 	s->join_window_us = PICK(&r, 1, 1000000, 10000000);
 	s->down_us = PICK(&r, 100000, 2000000, 15000000);
 	s->outage_us = PICK(&r, 50000, 1000000, 6000000);
-	for (unsigned f = 0; f < SCENARIO_FAULTS; f++) {
+	for (unsigned f = 0; f < FAULT_mute; f++) {
 		uint32_t rate = draw_rate(&r);
 		s->rate[f] = fault_allowed(kind, (enum scenario_fault)f) ? rate : 0;
 	}
@@ -193,6 +208,8 @@ void scenario_draw(struct scenario *s, enum scenario_kind kind, uint64_t seed, u
 		draw_storm(s, &r, nodes, seconds);
 	if (kind == SCENARIO_FLOWS)
 		draw_flows(s, &r, nodes, seconds);
+	if (kind == SCENARIO_HARSH)
+		draw_harsh(s);
 	draw_world(s, &r);
 	if (kind == SCENARIO_STORM || kind == SCENARIO_FLOWS)
 		s->world.steps_max *= 4;
@@ -224,6 +241,8 @@ void scenario_print(const struct scenario *s, FILE *f)
 	print_rate(f, "casts", s->cast_rate);
 	print_rate(f, "requests", s->request_rate);
 	print_rate(f, "records", s->record_rate);
+	if (s->kind == SCENARIO_HARSH)
+		fprintf(f, " behind routers %u/256, older %u/256%s;", s->nat_part >> 24, s->old_part >> 24, s->tight ? ", tight limits" : "");
 	fprintf(f, "\n  faults:");
 	for (unsigned i = 0; i < SCENARIO_FAULTS; i++)
 		print_rate(f, scenario_fault_names[i], s->rate[i]);

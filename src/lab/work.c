@@ -52,7 +52,7 @@ static struct ledger_entry *cast_put(struct run *r, unsigned node, enum cast_mod
 		return NULL;
 	}
 	struct cast_request rq = {.tag = e->tag, .mode = mode, .self = self, .reliable = reliable, .to = to, .list = e->list, .list_len = list_len,
-		.content_type = "application/octet-stream", .entries = entries, .count = count};
+		.content_type = r->poison ? WORLD_POISON : "application/octet-stream", .entries = entries, .count = count};
 	struct event ev = {.type = EVENT_CAST, .cast = &rq};
 	r->res->casts++;
 	ledger_cast(&r->ledger, e);
@@ -65,6 +65,13 @@ struct ledger_entry *work_cast(struct run *r, unsigned node, enum cast_mode mode
 	uint32_t count, uint32_t bytes, bool self)
 {
 	return cast_put(r, node, mode, to, list, list_len, count, bytes, self, false);
+}
+
+void work_poison(struct run *r, unsigned from, uint64_t to)
+{
+	r->poison = true;
+	work_cast(r, from, CAST_NODE, to, NULL, 0, 1, 40, false);
+	r->poison = false;
 }
 
 struct ledger_entry *work_reliable(struct run *r, unsigned node, enum cast_mode mode, uint64_t to, const uint64_t *list, uint32_t list_len,

@@ -326,6 +326,8 @@ static void process_free(struct world *w, struct world_node *n)
 	free(n->backlog);
 	n->backlog = NULL;
 	n->backlog_len = n->backlog_cap = 0;
+	if (w->hooks.leaving)
+		w->hooks.leaving(w->hooks.ctx, n->index);
 	w->cfg.machine->free(n->machine);
 	n->machine = NULL;
 	n->timer_at = UINT64_MAX;
@@ -828,6 +830,8 @@ void world_resume(struct world *w, unsigned i)
 void world_loss(struct world *w, uint32_t part) { w->cfg.loss = part; }
 
 void world_brittle(struct world *w, unsigned i, bool on) { w->nodes[i].brittle = on; }
+
+void world_nat(struct world *w, unsigned i, enum world_nat nat) { w->nodes[i].nat = (uint8_t)nat; }
 
 void world_slow_disk(struct world *w, unsigned i, uint32_t times)
 {

@@ -40,6 +40,7 @@ struct world_hooks {
 	void (*stopped)(void *ctx, unsigned node, int err, const char *text); /* it is gone when this returns */
 	void (*sent)(void *ctx, unsigned from, unsigned to, const uint8_t *frame, uint32_t len);
 	void (*stepped)(void *ctx, unsigned node, const struct event *ev);
+	void (*leaving)(void *ctx, unsigned node);  /* its process ends, and may be looked at for the last time */
 	void (*poisoned)(void *ctx, unsigned node); /* it is gone when this returns; steps nobody */
 };
 
@@ -68,7 +69,7 @@ struct world_config {
 enum world_process { PROC_NONE, PROC_UP, PROC_PAUSED, PROC_DOWN };
 
 struct world_counters {
-	uint64_t steps, frames, frame_bytes, frames_lost, dials, dials_refused, dials_silent, links_broken, stalls, resends, poisoned, io, io_errors, io_lost,
+	uint64_t steps, frames, frame_bytes, frames_lost, dials, dials_refused, dials_silent, links_broken, stalls, resends, poisoned, forgotten, io, io_errors, io_lost,
 		torn, backlog;
 };
 
@@ -83,6 +84,7 @@ struct world_node {
 	struct rng net, faults;  /* delays of what it sends; what happens to it */
 	uint8_t side;            /* of a split network */
 	bool brittle;            /* poison crashes it */
+	uint8_t nat;             /* enum world_nat */
 	uint32_t disk_slow;      /* its syncs take so many times as long; 0: as once */
 	uint8_t public_key[32], secret[64];
 	char address[24], remote[24];
@@ -159,10 +161,17 @@ void world_unmute(struct world *w, unsigned a, unsigned b);
 void world_split(struct world *w, const uint8_t *side);
 void world_loss(struct world *w, uint32_t part);
 /* A brittle process dies of a frame that has these bytes in it, before it has done anything. */
-#define WORLD_POISON "\xffPOISON\xff"
+#define WORLD_POISON "!POISON!"
 #define WORLD_POISON_BYTES 8u
 void world_brittle(struct world *w, unsigned i, bool on);
 void world_drift(struct world *w, unsigned i, int64_t ppm); /* from now on; the clock does not jump */
+/* What stands between a machine and the others: nobody can dial it (its own dials are answered), be it in silence or with a
+ * refusal; or that, and a link on which nothing went for WORLD_NAT_IDLE_US is forgotten and dies at the next use. */
+enum world_nat { NAT_NONE, NAT_SILENT, NAT_REFUSES, NAT_FORGETS };
+#define WORLD_NAT_IDLE_US (30 * WORLD_SECOND)
+void world_nat(struct world *w, unsigned i, enum world_nat nat);
+/* A frame of a type that this version does not know arrives on one of its links, drawn at random, as from a newer one. */
+bool world_strange(struct world *w, unsigned i, uint64_t draw);
 void world_slow_disk(struct world *w, unsigned i, uint32_t times);
 /* Breaks all links between the two (or one link of i, drawn at random): what is in flight is gone, both hear later. */
 unsigned world_break(struct world *w, unsigned a, unsigned b);

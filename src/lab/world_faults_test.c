@@ -1,5 +1,5 @@
-/* The faults of the simulated world, each with toys in it: loss, one deaf direction, a split, poison, slow disks, clocks
- * that run wrong. */
+/* The faults of the simulated world, each with toys in it: loss, one deaf direction, a split, poison, clocks that run
+ * wrong, routers that let nobody in, frames of versions to come. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -140,9 +140,71 @@ static void test_drift(void **state)
 	end();
 }
 
+static void test_nat(void **state)
+{
+	begin((struct world_config){0});
+	world_nat(w, 0, NAT_SILENT);
+	world_nat(w, 1, NAT_REFUSES);
+	start(0, -1);
+	start(1, -1);
+	start(2, 0);
+	start(3, 1);
+	run(9000);
+	assert_int_equal(toys[2].link[0].downs, 0);
+	assert_int_equal(toys[3].link[0].err, P2PS_EUNREACHABLE);
+	run(2000);
+	assert_int_equal(toys[2].link[0].err, P2PS_ETIMEOUT);
+	world_crash(w, 0, DEATH_RST);
+	start(0, 2); /* outwards it can */
+	run(1000);
+	assert_true(toys[0].link[0].up && toys[0].link[0].heard > 90);
+	end();
+}
+
+static void test_nat_forgets(void **state)
+{
+	begin((struct world_config){0});
+	world_nat(w, 0, NAT_FORGETS);
+	start(1, -1);
+	start(0, 1);
+	run(40000);
+	assert_true(toys[0].link[0].up); /* it is in use */
+	toys[0].quiet = toys[1].quiet = true;
+	run(29000);
+	toys[0].quiet = false;
+	run(1000);
+	toys[0].quiet = true;
+	assert_true(toys[0].link[0].up);
+	run(31000);
+	toys[0].quiet = false;
+	run(1000);
+	assert_int_equal(toys[0].link[0].err, P2PS_ECLOSED); /* its router knows nothing of it */
+	assert_true(toys[1].link[1].up || toys[1].link[0].up);
+	run(30000);
+	assert_int_equal(toys[1].link[0].err, P2PS_ETIMEOUT);
+	assert_int_equal(world_counters(w)->forgotten, 1);
+	end();
+}
+
+static void test_strange(void **state)
+{
+	begin((struct world_config){0});
+	start(0, -1);
+	assert_false(world_strange(w, 0, 0)); /* it has no link */
+	start(1, 0);
+	run(1000);
+	toys[0].quiet = toys[1].quiet = true;
+	run(100);
+	uint64_t heard = toys[0].link[0].heard;
+	assert_true(world_strange(w, 0, 0));
+	run(100);
+	assert_int_equal(toys[0].link[0].heard, heard + 1);
+	end();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(test_loss), cmocka_unit_test(test_mute), cmocka_unit_test(test_split), cmocka_unit_test(test_poison),
-		cmocka_unit_test(test_drift)};
+		cmocka_unit_test(test_drift), cmocka_unit_test(test_nat), cmocka_unit_test(test_nat_forgets), cmocka_unit_test(test_strange)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

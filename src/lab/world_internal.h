@@ -40,6 +40,7 @@ struct link {
 	uint32_t refs;         /* items in the heap or a backlog, ends in a node's map */
 	bool lost;             /* what is in flight vanishes */
 	uint8_t tries;
+	uint64_t used_us;      /* when a frame was last sent on it */
 	enum link_class class;
 	struct end end[2];     /* [0] dialled */
 	struct link_place { struct link *next, **prev; } of[2]; /* among all links of each end's node, the newest dial first */
