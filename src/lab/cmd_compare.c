@@ -17,6 +17,7 @@
 #include "lab/topo.h"
 #include "p2ps.h"
 
+#define WIDE 3 /* an interval wider than this factor has no middle worth a point */
 #define LINKS_NODES 1048576u /* of the families with few and with many links */
 
 static const char *const families[] = {
@@ -211,7 +212,7 @@ static int draw(const struct study *s, bool by_links, enum what what, const char
 		}
 		double x = by_links ? links_of(o) : (double)r->nodes;
 		if (what == BUSIEST)
-			plot_point_between(p, line, x, r->busiest, r->busiest_low, r->busiest_high);
+			plot_point_between(p, line, x, r->busiest_high > WIDE * r->busiest_low ? NAN : r->busiest, r->busiest_low, r->busiest_high);
 		else if (what == HOPS)
 			plot_point_between(p, line, x, r->hops, r->hops - r->hops_error, r->hops + r->hops_error);
 		else

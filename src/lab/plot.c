@@ -334,11 +334,11 @@ static void print_line(const struct line *l, FILE *f, const struct axis *x, cons
 	fprintf(f, "\"/>\n");
 	for (size_t i = 0; i < l->len; i++) {
 		const struct point *q = &l->points[i];
-		if (!on_axis(x, q->x) || !on_axis(y, q->y))
+		if (!on_axis(x, q->x))
 			continue;
 		if (q->low < q->high && on_axis(y, q->low) && on_axis(y, q->high))
 			fprintf(f, "<path stroke=\"%s\" d=\"M%.1f %.1fV%.1f\"/>\n", colour, at_x(x, q->x), at_y(y, q->low), at_y(y, q->high));
-		if (dots)
+		if (dots && on_axis(y, q->y))
 			print_dot(f, l, at_x(x, q->x), at_y(y, q->y));
 	}
 }

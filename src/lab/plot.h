@@ -19,7 +19,7 @@ unsigned plot_line(struct plot *p, const char *name);
 unsigned plot_dashed(struct plot *p, const char *name);
 /* Points are joined in the order in which they come; one with y NAN interrupts the line. */
 void plot_point(struct plot *p, unsigned line, double x, double y);
-void plot_point_between(struct plot *p, unsigned line, double x, double y, double low, double high); /* with an error bar */
+void plot_point_between(struct plot *p, unsigned line, double x, double y, double low, double high); /* with an error bar, also when y is NAN */
 void plot_mark(struct plot *p, double x, const char *text);   /* something happened at x: an upright line with a word */
 int plot_write(const struct plot *p, const char *path);       /* 0 or P2PS_EIO, errno says why */
 #endif

@@ -49,6 +49,7 @@ static void lines_and_marks(void **state)
 		plot_point_between(p, a, pow(10, i + 1), i, i - 0.1, i + 0.1);
 		plot_point(p, b, pow(10, i + 1), i + 1);
 	}
+	plot_point_between(p, a, 1e6, NAN, 2, 3); /* nobody knows where in between: a bar, no point */
 	plot_mark(p, 1000, "kill 50 %");
 	char *text = written(p);
 	assert_non_null(strstr(text, "Hops &lt;of&gt; A &amp; B"));
@@ -56,6 +57,7 @@ static void lines_and_marks(void **state)
 	assert_int_equal(count(text, "<circle"), 6); /* and one in the legend; the dashed line has none */
 	assert_int_equal(count(text, ">measured<") + count(text, ">theory<") + count(text, ">kill 50 %<"), 3);
 	assert_non_null(strstr(text, ">100k<"));
+	assert_int_equal(count(text, "<path stroke=\"#0072b2\" d=\"M"), 6);
 	assert_null(strstr(text, "nan"));
 	assert_null(strstr(text, "inf"));
 	assert_int_equal(count(text, "#d55e00"), 0); /* theory has the colour of what it belongs to */
