@@ -20,7 +20,7 @@
 	{"relay", ARG_TEXT, .meta = "on|off",                                                                    \
 	 .help = "carry links between members that cannot dial each other (default: on, or as the last time)"},   \
 	{"portmap", ARG_TEXT, .meta = "on|off",                                                                  \
-	 .help = "ask the router to forward the access point's port when others cannot dial this node, by NAT-PMP or UPnP (default: on, or as the last time)"}
+	 .help = "ask the router to forward the access point's port when others cannot dial this node, by NAT-PMP, PCP or UPnP (default: on, or as the last time)"}
 #define ARG_OWN_ID(text) {"id", ARG_ID, .meta = "N", .min = 1, .help = text}
 #define ARG_MESSAGE {"message", ARG_BODY, .positional = true, .meta = "MESSAGE", .help = "the message; standard input when it is missing"}
 #define ARG_TYPE                                                                                                 \

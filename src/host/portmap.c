@@ -1,5 +1,7 @@
 /* See portmap.h. The mapping is asked for again at half its life; when the router stops answering it counts as gone, and
- * is tried again every few minutes. NAT-PMP is two datagrams of a dozen bytes to the gateway, so it is written out here. */
+ * is tried again every few minutes. NAT-PMP (RFC 6886) is two datagrams of a dozen bytes to the
+ * gateway, its successor PCP (RFC 6887) one of sixty, so they are written out here; a router that knows PCP only says so to a
+ * question by NAT-PMP. */
 #include "host/portmap.h"
 
 #include <arpa/inet.h>
@@ -12,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -36,7 +39,8 @@ struct portmap {
 	void *ctx;
 	/* the thread's */
 	struct in_addr gateway;
-	bool by_pmp;
+	bool by_pmp, by_pcp, wants_pcp; /* it said that it does not know this version */
+	uint8_t nonce[12];
 	unsigned external;
 };
 
@@ -92,7 +96,9 @@ static bool pmp_map(struct portmap *pm, uint32_t life_s, char point[POINT_MAX], 
 	for (int i = 0; i < 4; i++)
 		map[8 + i] = (uint8_t)(life_s >> (24 - 8 * i));
 	if (life_s) {
-		if (pmp_ask(pm, where, sizeof where, a, sizeof a) != 12 || a[0] != 0 || a[1] != 128 || be16(a + 2))
+		ssize_t got = pmp_ask(pm, where, sizeof where, a, sizeof a);
+		pm->wants_pcp = got >= 4 && (a[0] || be16(a + 2) == 1);
+		if (got != 12 || a[0] != 0 || a[1] != 128 || be16(a + 2))
 			return false;
 		memcpy(ip, a + 8, 4);
 	}
@@ -104,6 +110,53 @@ static bool pmp_map(struct portmap *pm, uint32_t life_s, char point[POINT_MAX], 
 		return true;
 	snprintf(point, POINT_MAX, "%u.%u.%u.%u:%u", ip[0], ip[1], ip[2], ip[3], pm->external);
 	return pm->external && *granted_s;
+}
+
+/* ---- PCP ---- */
+
+#define PCP_BYTES 60
+
+static const uint8_t pcp_ipv4[12] = {[10] = 0xff, [11] = 0xff}; /* in front of an IPv4 address */
+
+/* Our address as the gateway sees it. */
+static bool own_address(const struct portmap *pm, uint8_t out[4])
+{
+	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(PMP_PORT), .sin_addr = pm->gateway}, self;
+	socklen_t n = sizeof self;
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	bool ok = fd >= 0 && connect(fd, (struct sockaddr *)&to, sizeof to) == 0 && getsockname(fd, (struct sockaddr *)&self, &n) == 0;
+	if (ok)
+		memcpy(out, &self.sin_addr, 4);
+	if (fd >= 0)
+		close(fd);
+	return ok;
+}
+
+static bool pcp_map(struct portmap *pm, uint32_t life_s, char point[POINT_MAX], uint32_t *granted_s)
+{
+	uint8_t q[PCP_BYTES] = {2, 1}, a[PCP_BYTES + 4];
+	unsigned wanted = life_s ? pm->external ? pm->external : pm->port : 0;
+	for (int i = 0; i < 4; i++)
+		q[4 + i] = (uint8_t)(life_s >> (24 - 8 * i));
+	memcpy(q + 8, pcp_ipv4, 12);
+	if (!own_address(pm, q + 20))
+		return false;
+	memcpy(q + 24, pm->nonce, 12);
+	q[36] = IPPROTO_TCP;
+	q[40] = (uint8_t)(pm->port >> 8);
+	q[41] = (uint8_t)pm->port;
+	q[42] = (uint8_t)(wanted >> 8);
+	q[43] = (uint8_t)wanted;
+	memcpy(q + 44, pcp_ipv4, 12);
+	if (pmp_ask(pm, q, sizeof q, a, sizeof a) < PCP_BYTES || a[0] != 2 || a[1] != 129 || a[3] || memcmp(a + 24, pm->nonce, 12) ||
+	    a[36] != IPPROTO_TCP || be16(a + 40) != pm->port)
+		return false;
+	pm->external = be16(a + 42);
+	*granted_s = be32(a + 4);
+	if (!life_s)
+		return true;
+	snprintf(point, POINT_MAX, "%u.%u.%u.%u:%u", a[56], a[57], a[58], a[59], pm->external);
+	return pm->external && *granted_s && !memcmp(a + 44, pcp_ipv4, 12);
 }
 
 /* ---- UPnP ---- */
@@ -169,8 +222,10 @@ static bool upnp(const struct portmap *pm, bool on, char point[POINT_MAX], uint3
 
 static bool map_once(struct portmap *pm, char point[POINT_MAX], uint32_t *granted_s)
 {
+	pm->wants_pcp = false;
 	pm->by_pmp = gateway_find(&pm->gateway) && pmp_map(pm, LIFE_S, point, granted_s);
-	return pm->by_pmp || upnp(pm, true, point, granted_s);
+	pm->by_pcp = !pm->by_pmp && pm->wants_pcp && pcp_map(pm, LIFE_S, point, granted_s);
+	return pm->by_pmp || pm->by_pcp || upnp(pm, true, point, granted_s);
 }
 
 static void unmap(struct portmap *pm)
@@ -179,6 +234,8 @@ static void unmap(struct portmap *pm)
 	uint32_t s;
 	if (pm->by_pmp)
 		pmp_map(pm, 0, point, &s);
+	else if (pm->by_pcp)
+		pcp_map(pm, 0, point, &s);
 	else
 		upnp(pm, false, point, &s);
 }
@@ -221,6 +278,10 @@ struct portmap *portmap_start(unsigned port, portmap_told *told, void *ctx)
 	if (!pm)
 		return NULL;
 	*pm = (struct portmap){.port = port, .told = told, .ctx = ctx};
+	if (getrandom(pm->nonce, sizeof pm->nonce, 0) != (ssize_t)sizeof pm->nonce) {
+		free(pm);
+		return NULL;
+	}
 	pthread_condattr_init(&a);
 	pthread_condattr_setclock(&a, CLOCK_MONOTONIC);
 	pthread_cond_init(&pm->changed, &a);

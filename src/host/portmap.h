@@ -1,4 +1,4 @@
-/* Asks the router to forward a port to this host: NAT-PMP (RFC 6886), else UPnP where the library is there. On a thread of
+/* Asks the router to forward a port to this host: NAT-PMP (RFC 6886), PCP (RFC 6887), else UPnP where the library is there. On a thread of
  * its own, because routers answer slowly or never; nothing depends on the outcome. */
 #ifndef P2PS_HOST_PORTMAP_H
 #define P2PS_HOST_PORTMAP_H

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""A router's port forwarding as far as p2ps asks for it: NAT-PMP (RFC 6886), or UPnP (SSDP, a description, three SOAP
+"""A router's port forwarding as far as p2ps asks for it: NAT-PMP (RFC 6886), PCP alone (RFC 6887), or UPnP (SSDP, a description, three SOAP
 actions). Runs in the router's namespace; what is mapped becomes an nft rule there. Test code.
 
-    fake_router.py pmp|upnp LAN_ADDRESS WAN_ADDRESS
+    fake_router.py pmp|pcp|upnp LAN_ADDRESS WAN_ADDRESS
 """
 import re
 import socket
@@ -40,6 +40,28 @@ def pmp():
             else:
                 print("unmapped", flush=True)
             s.sendto(struct.pack(">BBHIHHI", 0, 130, 0, 1, inner, outer, life), peer)
+
+
+def pcp():
+    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    s.bind((LAN, 5351))
+    v4 = b"\0" * 10 + b"\xff\xff"
+    while True:
+        q, peer = s.recvfrom(1100)
+        if q[0] != 2:
+            s.sendto(struct.pack(">BBBBII", 2, 128 | q[1], 0, 1, 0, 1) + b"\0" * 12, peer)  # this version is not known here
+            continue
+        life, = struct.unpack(">I", q[4:8])
+        inner, outer = struct.unpack(">HH", q[40:44])
+        if len(q) != 60 or q[1] != 1 or q[36] != 6 or q[8:24] != v4 + socket.inet_aton(peer[0]):
+            continue
+        outer = inner + 1 if inner < 65535 else inner - 1
+        if life:
+            forward(outer, peer[0], inner)
+        else:
+            print("unmapped", flush=True)
+        s.sendto(struct.pack(">BBBBII", 2, 129, 0, 0, life, 1) + b"\0" * 12 + q[24:36] + q[36:40] +
+                 struct.pack(">HH", inner, outer) + v4 + socket.inet_aton(WAN), peer)
 
 
 class Upnp(BaseHTTPRequestHandler):
@@ -102,4 +124,4 @@ def upnp():
 nft("add chain ip nat pre { type nat hook prerouting priority -100 ; }")
 nft("insert rule ip filter through ct status dnat accept")
 print("ready", flush=True)
-{"pmp": pmp, "upnp": upnp}[KIND]()
+{"pmp": pmp, "pcp": pcp, "upnp": upnp}[KIND]()

@@ -301,6 +301,10 @@ def test_mapped_by_nat_pmp(net):
     mapped_by(net, "pmp")
 
 
+def test_mapped_by_pcp(net):
+    mapped_by(net, "pcp")
+
+
 def test_mapped_by_upnp(net):
     if subprocess.run(["pkg-config", "--exists", "miniupnpc"], check=False).returncode == 0:
         mapped_by(net, "upnp")
