@@ -274,7 +274,8 @@ static void plot_curve(const struct report *r, struct plot *p, const struct curv
 static int plot_one(const struct report *r, const char *folder, const char *file, const char *what, const char *unit, const struct curve *c, unsigned curves)
 {
 	char title[200], path[4300];
-	snprintf(title, sizeof title, "%.110s: %s", r->script->title[0] ? r->script->title : r->script->name, what);
+	snprintf(title, sizeof title, "%.110s (%u nodes, %" PRIu64 " seed%s): %s", r->script->title[0] ? r->script->title : r->script->name, r->script->nodes,
+		r->kept, r->kept == 1 ? "" : "s", what);
 	snprintf(path, sizeof path, "%.4000s/%s", folder, file);
 	struct plot *p = plot_new(title, "seconds", unit);
 	for (unsigned i = 0; i < curves; i++)
