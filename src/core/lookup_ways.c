@@ -3,7 +3,8 @@
  * begin at different peers, and each answer is only a claim: this member owns the key. Whoever is claimed is asked itself,
  * over a link of its own. Of those that stand there and say so the first one clockwise from the key owns it, for owning is
  * being the first; who lies about it stands further away than the one it lies about. So one honest way is enough, and
- * those who work together must stand on every one of them.
+ * those who work together must stand on every one of them. When they do, whom they name stands further from the key than an
+ * owner mostly does: then as many ways again are tried as there are peers left, up to a limit.
  *
  * Costs so many look-ups as ways, and a link to whom is claimed. Nothing that a way brings is remembered, only the end. */
 #include <string.h>
@@ -15,6 +16,7 @@
 #define WAYS_US 3000000u        /* a way that has not answered by then is blocked */
 #define WAYS_CHECK_US 4000000u  /* who is claimed answers, link and all */
 #define WAYS_CLAIMS 12u
+#define WAYS_FAR_GAPS 2u        /* further from the key stands one owner in seven */
 
 enum ways_state { CLAIMED, ASKED, PROVEN, FALSE };
 
@@ -39,6 +41,7 @@ struct lookup_ways {
 	void *ctx;
 	unsigned ways, len, open, claims;
 	bool busy; /* ways may end while they begin */
+	bool doubted;
 	struct way way[LOOKUP_WAYS_MAX + WAYS_CLAIMS];
 	struct ways_claim claim[WAYS_CLAIMS];
 };
@@ -173,6 +176,42 @@ static void ways_claimed(struct node *n, struct lookup_ways *w, const struct loo
 		c->state = PROVEN;
 }
 
+static bool ways_has(const struct lookup_ways *w, uint64_t id)
+{
+	for (unsigned i = 0; i < w->len; i++)
+		if (!w->way[i].check && w->way[i].via == id)
+			return true;
+	return false;
+}
+
+/* Begins so many more ways, as far as there are peers. Half of them begin at those nearest to the key, from where the way is
+ * short, the others are drawn. */
+static void ways_more(struct node *n, struct lookup_ways *w, unsigned more)
+{
+	const struct route *r = n->route;
+	unsigned near = w->ways + (more + 1) / 2, all = w->ways + more;
+	while (w->ways < all && r->known_len) {
+		uint64_t next = 0;
+		uint32_t from = (uint32_t)rng_below(&n->rng, r->known_len);
+		for (uint32_t i = 0; i < r->known_len && (!next || w->ways < near); i++) {
+			uint64_t id = r->known[(from + i) % r->known_len].id;
+			if (!ways_has(w, id) && (!next || ids_abs(w->key, id, n->mask) < ids_abs(w->key, next, n->mask)))
+				next = id;
+		}
+		if (!next)
+			break;
+		w->ways++;
+		lookup_way(n, w->key, next, WAYS_US, ways_answer, ways_begin(w, next));
+	}
+}
+
+static bool ways_doubtful(struct node *n, struct lookup_ways *w)
+{
+	const struct ways_claim *c = ways_best(n, w, true);
+	uint64_t size = ring_size_estimate(n->ring), gap = n->mask / (size ? size : 1);
+	return !c || ids_cw(w->key, c->who.id, n->mask) / WAYS_FAR_GAPS > gap;
+}
+
 /* Asks who is to be asked; ends when nobody is left to wait for. */
 static void ways_go_on(struct node *n, struct lookup_ways *w)
 {
@@ -180,6 +219,11 @@ static void ways_go_on(struct node *n, struct lookup_ways *w)
 		return;
 	w->busy = true;
 	ways_check(n, w);
+	if (!w->open && !w->doubted && node_is_member(n) && ways_doubtful(n, w)) {
+		w->doubted = true;
+		ways_more(n, w, LOOKUP_WAYS_MAX - w->ways);
+		ways_check(n, w);
+	}
 	w->busy = false;
 	if (!w->open)
 		ways_end(n, w);
@@ -204,50 +248,17 @@ static void ways_answer(struct node *n, void *ctx, const struct lookup_result *r
 	ways_go_on(n, w);
 }
 
-static bool ways_has(const uint64_t *first, unsigned have, uint64_t id)
-{
-	for (unsigned i = 0; i < have; i++)
-		if (first[i] == id)
-			return true;
-	return false;
-}
-
-/* Half of the first peers are those nearest to the key, from where the way is short; the others are drawn. */
-static unsigned ways_first(struct node *n, uint64_t key, unsigned ways, uint64_t first[LOOKUP_WAYS_MAX])
-{
-	const struct route *r = n->route;
-	unsigned have = 0;
-	ways = ways < r->known_len ? ways : r->known_len;
-	while (have < ways) {
-		uint64_t next = 0;
-		uint32_t from = (uint32_t)rng_below(&n->rng, r->known_len);
-		for (uint32_t i = 0; i < r->known_len; i++) {
-			uint64_t id = r->known[(from + i) % r->known_len].id;
-			if (ways_has(first, have, id))
-				continue;
-			if (!next || ids_abs(key, id, n->mask) < ids_abs(key, next, n->mask))
-				next = id;
-			if (have >= (ways + 1) / 2)
-				break;
-		}
-		first[have++] = next;
-	}
-	return have;
-}
-
 void route_lookup_ways(struct node *n, uint64_t key, unsigned ways, lookup_done *done, void *ctx)
 {
-	uint64_t first[LOOKUP_WAYS_MAX];
-	unsigned have = node_is_member(n) ? ways_first(n, key, ways < LOOKUP_WAYS_MAX ? ways : LOOKUP_WAYS_MAX, first) : 0;
-	struct lookup_ways *w = have && !ring_serves(n->ring, key) ? pool_alloc(n->pool, sizeof *w) : NULL;
+	bool ask = node_is_member(n) && n->route->known_len && !ring_serves(n->ring, key);
+	struct lookup_ways *w = ask ? pool_alloc(n->pool, sizeof *w) : NULL;
 	if (!w) { /* ours, or nobody can be asked */
 		route_lookup(n, key, LOOKUP_FRESH, done, ctx);
 		return;
 	}
-	*w = (struct lookup_ways){.next = n->route->ways, .key = key, .done = done, .ctx = ctx, .ways = have, .busy = true};
+	*w = (struct lookup_ways){.next = n->route->ways, .key = key, .done = done, .ctx = ctx, .busy = true};
 	n->route->ways = w;
-	for (unsigned i = 0; i < have; i++)
-		lookup_way(n, key, first[i], WAYS_US, ways_answer, ways_begin(w, first[i]));
+	ways_more(n, w, ways < LOOKUP_WAYS_MAX ? ways : LOOKUP_WAYS_MAX);
 	w->busy = false;
 	ways_go_on(n, w);
 }
