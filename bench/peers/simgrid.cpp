@@ -2,7 +2,7 @@
  * SimGrid as a message simulator: --nodes (1000) hosts with one actor each. In every one of --rounds (20) rounds each actor
  * posts 100 bytes to somebody else's mailbox, takes what came to its own, and waits until its own has arrived.
  *
- *   simgrid [--nodes N] [--rounds R]
+ *   simgrid [--nodes N] [--rounds R]        (above some 10,000 hosts its own thread needs `ulimit -s unlimited`)
  *
  * Prints simgrid (messages of all actors in a second of the processor's time) and simgrid_memory (what the process took from
  * the system, per host). In its favour:
