@@ -164,7 +164,8 @@ def test_one_side_behind_nat(net):
         net.wait_whole([a, b, c, n])
         send_both_ways(c, n, "hello")
         w = ways(c, n)
-        check(w in (("called back", "called back"), ("direct", "direct")), f"ways: {w}")
+        # n may have dialled c by itself while c had it called: then c sees a call, and n a link of its own
+        check(w and set(w) <= {"called back", "direct"}, f"ways: {w}")
         for p in n.run("peers").json:
             check(p["reach"]["way"] in ("direct", "called back") and p["reach"]["why"], f"peer of the one behind NAT: {p}")
     finally:
