@@ -22,7 +22,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *in, size_t n)
 	static struct test_world w;
 	static const uint64_t ids[] = {1000, 20000, 3000000000};
 	uint8_t frame[FRAME_HEADER + 4096];
-	test_world_init(&w, 1, n && in[0] & 1 ? "full" : "tango", 32);
+	test_world_init(&w, 1, n && in[0] & 1 ? "full" : n && in[0] & 64 ? "random" : "tango", 32);
 	if (n && in[0] & 2)
 		test_world_sign(&w, true);
 	test_world_grow(&w, 3, ids);

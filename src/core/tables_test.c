@@ -6,12 +6,14 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 
 #include <cmocka.h>
 
 #include "base/le.h"
 #include "base/rng.h"
 #include "com/frame.h"
+#include "core.pb-c.h"
 #include "core/route.h"
 #include "core/test_world.h"
 
@@ -212,8 +214,56 @@ static void told_links(void **state)
 	test_world_free(&W);
 }
 
+static unsigned asker; /* linked to node 1 */
+
+static void say_links(size_t len)
+{
+	uint64_t ids[100];
+	uint8_t head[SEAM_HEAD_MAX], whole[SEAM_HEAD_MAX + 1000];
+	struct frame f = {.type = FRAME_CORRECTION, .hops = 1, .src = node_id(W.v[asker].n), .dst = node_id(W.v[1].n),
+			  .incarnation = W.v[asker].n->cfg.incarnation};
+	Wire__Correction m = WIRE__CORRECTION__INIT;
+	for (size_t i = 0; i < len; i++)
+		ids[i] = i * 1000;
+	m.kind = WIRE__CORRECTION_KIND__CORRECTION_LINKS;
+	m.path = ids;
+	m.n_path = len;
+	uint32_t body = (uint32_t)wire__correction__get_packed_size(&m);
+	f.body = (struct slice){NULL, whole, body};
+	uint16_t n = frame_encode(&f, head);
+	memcpy(whole, head, n);
+	wire__correction__pack(&m, whole + n);
+	assert_true(test_world_say(&W, asker, 1, whole, n + body));
+	test_world_run(&W, SECOND / 10);
+}
+
+/* What others say of their links is bounded, and told by members only. */
+static void links_said(void **state)
+{
+	static const char *const tables[] = {"random", "tango"};
+	(void)state;
+	for (unsigned t = 0; t < 2; t++) {
+		test_world_init(&W, 8, tables[t], 64);
+		test_world_grow(&W, 12, NULL);
+		test_world_run(&W, 30 * SECOND);
+		struct node *n = W.v[1].n;
+		asker = test_world_owner(&W, n->route->known[0].id);
+		uint8_t before = n->route->known[0].links_len;
+		assert_true((before > 0) == (t == 0));
+		say_links(65);
+		assert_int_equal(n->route->known[0].links_len, before);
+		assert_int_equal(n->stats.drop_malformed, t == 0);
+		say_links(64);
+		assert_int_equal(n->route->known[0].links_len, t == 0 ? 64 : 0);
+		say_links(0);
+		assert_int_equal(n->route->known[0].links_len, 0);
+		assert_null(node_check(n));
+		test_world_free(&W);
+	}
+}
+
 /* Whom node 1 passes a question on to. */
-static unsigned passed_to, asker;
+static unsigned passed_to;
 
 static void on_frame(void *ctx, unsigned from, unsigned to, const uint8_t *frame, uint32_t len)
 {
@@ -265,6 +315,6 @@ static void another_way(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(grow_and_heal), cmocka_unit_test(come_apart), cmocka_unit_test(told_links),
-					   cmocka_unit_test(another_way)};
+					   cmocka_unit_test(links_said), cmocka_unit_test(another_way)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
