@@ -99,6 +99,9 @@ def test_look_ups_are_right_from_everywhere(net):
             t = n.run("trace", key).json
             check(t["owner"] == str(owner_of(key, ids)) and t["key"] == str(key), f"trace {key}: {t}")
             check(t["path"][-1] == t["owner"] and t["hops"] == len(t["path"]) - 1, f"trace {key}: {t}")
+        t = n.run("trace", int(ids[i - 1]), "--ways", 4).json
+        check(t["owner"] == ids[i - 1] and t["ways"]["asked"] == 4 and t["ways"]["agreed"] >= 1, f"trace by four ways: {t}")
+        check(t["ways"]["refused"] == 0, f"nobody lies: {t}")
     n = nodes[0]
     check(int(n.run("ping", ids[3]).json["rtt_us"]) > 0, "ping measured nothing")
     peers = n.run("peers").json
