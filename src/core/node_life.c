@@ -467,7 +467,6 @@ static void life_pin(struct node *n, const struct life_candidate *c, const struc
 		snprintf(hex + 2 * i, 3, "%02x", fp[i]);
 	const char *text = arena_printf(n->out->arena, "%s#%s", c->address, hex);
 	l->pinned = text ? pool_strdup(n->pool, text) : NULL;
-	outbox_log(n->out, LOG_INFO, "no fingerprint of %s was given: it has %s, compare that with its own status", c->address, hex);
 }
 
 void life_dialled(struct node *n, uint32_t ticket, struct peer *p, const struct network *net, int err, const char *text)

@@ -185,6 +185,16 @@ static void go_quiet(const struct order *o)
 		close(null);
 }
 
+/* Here and not in the node, whose first lines may come before the log is open. */
+static void log_pinned(struct daemon *d)
+{
+	char pinned[300], text[400];
+	if (!*host_pinned(d->host, pinned, sizeof pinned))
+		return;
+	snprintf(text, sizeof text, "no fingerprint was given of whom this node joined through: it is %s, compare that with its own status", pinned);
+	on_log(d, LOG_INFO, text);
+}
+
 /* Waits for signals and for the node; returns the exit code, or -1: its id is taken, and another device key may be drawn. */
 static int watch(struct daemon *d, int signals, int ready, bool may_redraw)
 {
@@ -203,6 +213,7 @@ static int watch(struct daemon *d, int signals, int ready, bool may_redraw)
 			return error_exit(P2PS_EINTERNAL);
 		if (!told && atomic_load(&d->joined) && !atomic_load(&d->stopped)) {
 			told = true;
+			log_pinned(d);
 			answer(ready, calls_started(d), 0);
 			if (ready > 2)
 				close(ready);

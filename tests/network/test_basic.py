@@ -78,7 +78,7 @@ def test_an_open_join_says_whom_it_took_on_first_sight(net):
     b.join(address)
     check(b.info["pinned"] == f"{address}#{fingerprint}", f"{b.info}")
     told = [e for e in b.run("events", "--since", 0, "--timeout", 0).lines if e["event"] == "connected"]
-    check(told[0]["pinned"] == b.info["pinned"] and f"it has {fingerprint}" in b.log(), f"{told} {b.log()}")
+    check(told[0]["pinned"] == b.info["pinned"] and f"it is {address}#{fingerprint}" in b.log(), f"{told} {b.log()}")
     c.join(a)
     check("pinned" not in c.info, "it was given")
     # somebody else at that address is not taken for it when b comes again
