@@ -1,7 +1,7 @@
 # A thin front: everything is built by Meson and checked by the scripts it calls. `make help` lists the targets.
 BUILD ?= build
 PREFIX ?= /usr/local
-.PHONY: all help deps deps-ci build demo test lint seeds mutants model bench fuzz sanitize soak coverage install docs clean
+.PHONY: all help deps deps-ci build demo test lint seeds speed mutants model bench fuzz sanitize soak coverage install docs clean
 
 all: build
 
@@ -44,6 +44,11 @@ mutants: deps
 ## make model      the Spin model of the ring (installs spin)
 model: deps-ci
 	@model/run
+
+## make speed      the simulated world: frames a second, memory per node (NODES=1000; 100000: many minutes, 8 GB)
+NODES ?= 1000
+speed: build
+	@$(BUILD)/src/lab-speed --nodes $(NODES)
 
 ## make bench      side by side with other systems (installs them on demand)
 bench: build

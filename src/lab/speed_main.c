@@ -35,11 +35,11 @@ struct speed {
 	unsigned nodes, seconds, lookups, messages, broadcasts, join_s;
 	uint64_t seed;
 	uint64_t *id;
+	uint32_t *unread;
 	bool json, hash;
 	enum load load;
 	uint64_t load_end; /* of it */
 	uint64_t delivered, replies, errors;
-	uint64_t control, data;
 };
 
 struct mark {
@@ -59,13 +59,14 @@ static struct mark mark_take(const struct speed *s)
 	return (struct mark){cpu_us(), c->frames, c->frame_bytes, c->steps, world_now(s->w), s->delivered, s->replies};
 }
 
-/* ---- hooks: a program that reads at once ---- */
-static void consume(void *ctx, uint64_t node, uint64_t messages)
+/* ---- hooks: a program that is woken by a message and reads all there are a millisecond later ---- */
+static void consume(void *ctx, uint64_t node, uint64_t b)
 {
 	struct speed *s = ctx;
 	struct event ev = {.type = EVENT_CONSUMED};
-	ev.consumed.messages = (uint32_t)messages;
-	ev.consumed.bytes = messages * (4 + MESSAGE_BYTES);
+	ev.consumed.messages = s->unread[node];
+	ev.consumed.bytes = (uint64_t)s->unread[node] * (4 + MESSAGE_BYTES);
+	s->unread[node] = 0;
 	world_inject(s->w, (unsigned)node, &ev);
 }
 
@@ -73,7 +74,9 @@ static void on_deliver(void *ctx, unsigned node, const struct action_deliver *d)
 {
 	struct speed *s = ctx;
 	s->delivered += d->count;
-	world_at(s->w, world_now(s->w) + 1, consume, s, node, d->count);
+	if (!s->unread[node])
+		world_at(s->w, world_now(s->w) + 1000, consume, s, node, 0);
+	s->unread[node] += d->count;
 }
 
 static void on_reply(void *ctx, unsigned node, const struct action *a)
@@ -193,7 +196,10 @@ static void begin(struct speed *s)
 		abort();
 	world_set_network(s->w, &s->net);
 	s->id = calloc(s->nodes, sizeof *s->id);
-	for (unsigned i = 0; s->id && i < s->nodes; i++)
+	s->unread = calloc(s->nodes, sizeof *s->unread);
+	if (!s->id || !s->unread)
+		abort();
+	for (unsigned i = 0; i < s->nodes; i++)
 		s->id[i] = rng_u64(&s->ids) | 1;
 }
 
@@ -329,7 +335,7 @@ int main(int argc, char **argv)
 	world_run_until(s.w, world_now(s.w) + s.seconds * WORLD_SECOND);
 	report(&s, "rest", &from);
 	memory(&s);
-	part(&s, "look-ups", LOAD_LOOKUPS, s.lookups);
+	part(&s, "lookups", LOAD_LOOKUPS, s.lookups);
 	part(&s, "messages", LOAD_MESSAGES, s.messages);
 	part(&s, "broadcasts", LOAD_BROADCASTS, s.broadcasts);
 	if (s.hash)
@@ -340,5 +346,6 @@ int main(int argc, char **argv)
 	world_free(s.w);
 	slice_drop(&s.net.document);
 	free(s.id);
+	free(s.unread);
 	return why || !whole;
 }
