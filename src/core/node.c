@@ -176,10 +176,23 @@ static void node_ring_keep(void *ctx, const struct contact *who, bool keep)
 		com_release(n->com, p, COM_RING);
 }
 
+static const struct contact *node_ring_ahead(void *ctx, uint64_t id)
+{
+	const struct node *n = ctx;
+	const struct route *r = n->route;
+	uint32_t at = route_known_at(r->known, r->known_len, id);
+	for (uint32_t i = 0; i < r->known_len; i++) {
+		const struct route_known *k = &r->known[(at + i) % r->known_len];
+		if (k->id != id && k->peer->state == PEER_UP)
+			return &k->peer->c;
+	}
+	return NULL;
+}
+
 struct ring *node_make_ring(struct node *n)
 {
 	struct ring_config cfg = {.pool = n->pool, .rng = &n->rng,
-				  .hooks = {n, node_ring_send, node_ring_route, node_ring_note, node_ring_keep},
+				  .hooks = {n, node_ring_send, node_ring_route, node_ring_note, node_ring_keep, node_ring_ahead},
 				  .mask = n->mask, .faults = n->net.faults,
 				  .lease_us = node_lease_us(n), .max_nodes = n->net.max_nodes};
 	struct ring *r = ring_new(&cfg);

@@ -53,7 +53,7 @@ void ring_reset(struct ring *r)
 	ring_queue_refuse_all(r);
 	memset(r->settled, 0, sizeof r->settled);
 	r->lo = r->self ? r->self->id : 0;
-	r->left_serial = r->grant_end = r->left_over = r->others_end = r->gap_us = r->lease_end = r->orphan_us = r->no_lease_us = 0;
+	r->left_serial = r->grant_end = r->left_over = r->others_end = r->gap_us = r->lease_end = r->orphan_us = r->wound_us = r->no_lease_us = 0;
 	r->left_lost = r->left_gone = r->left_far = r->ack_due = r->log_due = r->leave_wanted = r->leased = r->own_lease = r->lease_open = r->log_doubt = false;
 	r->dropped = 0;
 	r->acked = r->own_settled = r->list_known = 0;

@@ -47,6 +47,8 @@ struct ring_hooks {
 	void (*note)(void *ctx, enum ring_note what, int err);
 	/* Keep (or no longer keep) a link to this member because it is a ring neighbour. */
 	void (*keep)(void *ctx, const struct contact *who, bool keep);
+	/* The first member clockwise after this id to which a link is up, whatever it is for; NULL: none. May be NULL. */
+	const struct contact *(*ahead)(void *ctx, uint64_t id);
 };
 
 struct ring_config {

@@ -118,7 +118,7 @@ struct ring {
 	const struct contact *pred[RING_PRED_MAX];
 	unsigned pred_n;
 	const struct contact *asker; /* nearest live member to the left that wants its lease from us, and when it asked */
-	uint64_t asker_us, orphan_us;
+	uint64_t asker_us, orphan_us, wound_us;
 
 	/* the right: who remembers us and grants our lease */
 	const struct contact *succ[RING_SUCC_MAX];
@@ -225,6 +225,7 @@ static inline uint64_t ring_exact_us(const struct ring *r) { return (r->faults ?
 static inline bool ring_hurried(const struct ring *r) { return r->gap_us && r->now >= r->gap_us + ring_exact_us(r); }
 bool ring_orphaned(const struct ring *r); /* who is to the left does not speak, and nobody told its bound */
 bool ring_serving(const struct ring *r);
+bool ring_wound(const struct ring *r); /* a successor stands in our own range: the ring winds round more than once */
 void ring_send(struct ring *r, const struct contact *to, struct ring_message *m);      /* fills epoch and life */
 void ring_send_succ(struct ring *r, struct ring_message *m);  /* to succ[0], through via if need be */
 void ring_send_left(struct ring *r, struct ring_message *m);

@@ -62,7 +62,18 @@ static void send_lease(struct ring *r)
 	lease_later(r, ring_serving(r) ? r->lease / 4 : r->lease / 8);
 }
 
-/* The one behind `id` in the list is to pass things on, or nobody. */
+/* When all successors in a row are dead, the next member that lives is found backwards from one that is known to live: it
+ * says who is to its left, and so on (R-SUCC-4). */
+static const struct contact *next_alive(struct ring *r, uint64_t after)
+{
+	const struct contact *c = r->cfg.hooks.ahead ? r->cfg.hooks.ahead(r->cfg.hooks.ctx, after) : NULL;
+	uint64_t self = ring_self(r), mask = r->cfg.mask;
+	if (!c || c->id == self || ids_cw(self, c->id, mask) <= ids_cw(self, after, mask) || ring_dead_has(r, c) || !ring_succ_insert(r, c))
+		return NULL;
+	return c;
+}
+
+/* The one behind `id` in the list is to pass things on, or one that is known from elsewhere, or nobody. */
 static void via_next(struct ring *r, uint64_t id)
 {
 	unsigned i = 0;
@@ -70,7 +81,7 @@ static void via_next(struct ring *r, uint64_t id)
 		i++;
 	while (i + 1 < r->succ_n && ring_dead_has(r, r->succ[i + 1])) /* refused a moment ago */
 		i++;
-	const struct contact *next = i + 1 < r->succ_n ? r->succ[i + 1] : NULL;
+	const struct contact *next = i + 1 < r->succ_n ? r->succ[i + 1] : next_alive(r, r->succ[r->succ_n - 1]->id);
 	ring_put(r, &r->via, next);
 	r->via_seq = r->lease_seq;
 }
@@ -363,6 +374,15 @@ void ring_on_new_succ(struct ring *r, const struct contact *from, const struct r
 		if (r->lease_tries)
 			ring_lease_now(r);
 		return;
+	}
+	if (needy && d > r->cfg.mask / 2) { /* R-SUCC-4 */
+		const struct contact *near = next_alive(r, self); /* it calls whoever hears it; we know some that are nearer */
+		if (near && near->id != from->id && ids_cw(self, near->id, mask) < d) {
+			ring_put(r, &r->via, near);
+			r->via_seq = r->lease_seq;
+			ring_lease_now(r);
+			return;
+		}
 	}
 	const struct contact *via = r->passed_on ? ring_hold(r, r->speaker) : NULL;
 	bool replaced = first && m->id == first->id && m->version && m->version == r->succ_life;

@@ -119,8 +119,8 @@ enum ring_why ring_left_check(struct ring *r, const struct contact *from, uint64
 	}
 	if (from->id == r->lo && !ring_alone(r)) /* R-CRASH-6: being taken over */
 		return RING_WHY_BUSY;
-	/* R-FORCE-3: our left neighbour is silent and left no log, so our bound is hearsay: one inside it may be the true neighbour. */
-	if (ring_orphaned(r) && from->id != ring_self(r) && ids_in_oo(from->id, r->lo, ring_self(r), r->cfg.mask))
+	/* R-FORCE-3: our bound is hearsay, and one inside it may be the true left neighbour. */
+	if (ids_in_oo(from->id, r->lo, ring_self(r), r->cfg.mask) && (ring_orphaned(r) || ring_wound(r)))
 		return RING_WHY_ELSEWHERE;
 	if (ring_alone(r) || ids_in_oo(from->id, r->lo, ring_self(r), r->cfg.mask))
 		return ring_serving(r) ? RING_WHY_RECLAIMED : RING_WHY_NO_LEASE;

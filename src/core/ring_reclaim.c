@@ -500,6 +500,38 @@ static void orphan_call(struct ring *r)
 	r->orphan_us = r->now;
 }
 
+bool ring_wound(const struct ring *r)
+{
+	for (unsigned i = 0; i < r->succ_n && !ring_alone(r); i++)
+		if (ids_in_oo(r->succ[i]->id, r->lo, ring_self(r), r->cfg.mask) && !ring_dead_has(r, r->succ[i]))
+			return true;
+	return false;
+}
+
+/* R-FORCE-3: our right neighbours stand in our own range, so what is to the left of us is of another ring than they are, or of
+ * another time round. Whoever of them asks us for its lease is the neighbour that we ought to have. We give up everything
+ * beyond it, which takes nothing from anybody. */
+static void wound_progress(struct ring *r)
+{
+	bool fresh = r->asker && r->now - r->asker_us <= r->lease;
+	if (!fresh || r->change.kind || r->ask.who || !ring_serving(r) || !ids_in_oo(r->asker->id, r->lo, ring_self(r), r->cfg.mask) || !ring_wound(r)) {
+		r->wound_us = 0;
+		return;
+	}
+	if (!r->wound_us) {
+		r->wound_us = r->now;
+		orphan_call(r);
+	}
+	if (r->now - r->wound_us < r->lease / 8) { /* whoever is nearer has heard our call, too */
+		ring_wake(r, r->wound_us + r->lease / 8);
+		return;
+	}
+	r->wound_us = 0;
+	uint64_t bound = r->asker->id;
+	ring_preds_set(r, &r->asker, 1);
+	ring_extend(r, CAUSE_FORCE, bound, NULL, 0);
+}
+
 /* The left neighbour is silent, and nobody told us its bound. */
 bool ring_orphaned(const struct ring *r)
 {
@@ -529,6 +561,7 @@ void ring_trouble_progress(struct ring *r)
 	if (ring_alone(r) || r->state != RING_IN)
 		return;
 	orphan_progress(r);
+	wound_progress(r);
 	uint64_t patience = (r->faults + 1) * r->lease; /* as long as f in a row need to be reclaimed, and a little more */
 	bool stuck = r->no_lease_us && r->now - r->no_lease_us < r->lease / 2;
 	if (ring_serving(r)) {
