@@ -190,6 +190,16 @@ static void records(void **state)
 	assert_int_equal(record_end(p2ps_record_list(b, &op), &op), 0);
 	assert_true(p2ps_value_count(p2ps_op_value(op)) >= 1);
 	p2ps_op_free(&op);
+	/* what is sent to keys arrives at their owners, once for each, and it is known where */
+	uint64_t keys[3] = {p2ps_id(b), p2ps_id(a), p2ps_id(b)}, target;
+	assert_int_equal(record_end(p2ps_multicast_keys_reliable(a, keys, 3, "to a key", 8, P2PS_TEXT, &op), &op), 0);
+	assert_int_equal(p2ps_op_outcomes(op), 2);
+	assert_int_equal(p2ps_op_outcome(op, 0, &target), 0);
+	assert_true(target == p2ps_id(b) && p2ps_value_bool(p2ps_value_get(p2ps_op_value(op), "complete"), 0));
+	p2ps_op_free(&op);
+	expect_text(b, "to a key", p2ps_id(a));
+	expect_text(a, "to a key", p2ps_id(a));
+	assert_int_equal(p2ps_multicast_keys_reliable(a, keys, 3, "x", 1, NULL, NULL), P2PS_EINVAL); /* who would be told? */
 	p2ps_close(&b);
 	p2ps_close(&a);
 }
