@@ -149,10 +149,13 @@ static void epoch_judge(struct run *r, const struct ring_view *v)
 			struct ring_view *e = &r->epochs[k];
 			bool other = e->id != v->id, shared = e->pred_count;
 			const struct ring_view *by = &r->node[e->node].view;
-			bool rest = (e->from == v->to && e->to == v->from) || (by->id == e->id && by->from == v->to && by->to == v->from);
-			if (other && rest) /* it was alone, and shared the ring with a joiner in one step */
-				e->from = e->to;
 			int grown = check_epoch_within(e, v, r->mask, why, sizeof why);
+			/* It began with more, and let a joiner in within the same step: what that has got was part of it. */
+			bool given = other && !shared && (e->from == v->to || (by->id == e->id && by->from == v->to));
+			if (grown && given) {
+				e->from = v->from;
+				grown = 0;
+			}
 			if (grown && (shared || other))
 				world_fail(r->w, "%s", why);
 			if (grown) /* as long as nobody else was in it, nobody can mean other keys by it */
@@ -340,6 +343,19 @@ static void burst(struct run *r)
 		die(r, i, DEATH_RST, false);
 		for (i = 0; i < r->s->nodes - 1 && r->node[i].id != next; i++)
 			;
+	}
+}
+
+static void blackout_call(void *ctx, uint64_t a, uint64_t b)
+{
+	struct run *r = ctx;
+	world_trace(r->w, 0, "==== all machines lose power ====");
+	for (unsigned i = 0; i < r->s->nodes; i++) {
+		if (!world_node(r->w, i)->machine)
+			continue;
+		process_gone(r, i);
+		world_crash(r->w, i, DEATH_SILENT);
+		run_restart_later(r, i, rng_below(&r->faults, 2 * WORLD_SECOND));
 	}
 }
 
@@ -751,6 +767,8 @@ static void begin(struct run *r)
 	for (unsigned i = 1; i < r->s->nodes; i++)
 		run_restart_later(r, i, rng_below(&ids, r->s->join_window_us));
 	world_at(r->w, world_now(r->w) + WORLD_SECOND, second_call, r, 0, 0);
+	if (r->s->blackout_us)
+		world_at(r->w, world_now(r->w) + r->s->join_window_us + r->s->blackout_us, blackout_call, r, 0, 0);
 }
 
 static void finish(struct run *r)

@@ -66,6 +66,8 @@ struct scenario {
 	uint32_t cast_rate, request_rate, record_rate; /* per node and second */
 	bool reliable;             /* the casts are reliable ones to many */
 	bool signed_casts;
+	uint64_t blackout_us;      /* after the joins: all machines lose power at once; 0: not */
+	bool few_keys;             /* messages to keys go to the same few, and large ones are all of one size */
 	bool cut_off;              /* faults may keep living nodes apart: then a cast may have to end without them */
 	uint32_t size_max, count_max;
 	uint64_t consume_us;       /* mean time until a program takes a message out of its stream */

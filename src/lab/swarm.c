@@ -81,6 +81,15 @@ static void draw_casts(struct scenario *s, struct rng *r)
 	s->consume_us = PICK(r, 1, 10000, 300000);
 }
 
+/* In half of the runs everybody's power fails at once in the middle: then disks alone know what was acknowledged. A draw of its own. */
+static void draw_blackout(struct scenario *s)
+{
+	struct rng g;
+	rng_init_u64(&g, s->seed, "blackout", s->kind);
+	if (rng_below(&g, 2) && !s->rate[FAULT_wipe])
+		s->blackout_us = s->seconds * WORLD_SECOND / 2 + rng_below(&g, WORLD_SECOND);
+}
+
 /* Enough nodes for f to die at once and f + 2 to be left. */
 static void draw_records(struct scenario *s, struct rng *r)
 {
@@ -93,6 +102,7 @@ static void draw_records(struct scenario *s, struct rng *r)
 		s->rate[FAULT_wipe] = 0;
 	else
 		s->rate[FAULT_partition] = s->rate[FAULT_cut_pair] = s->rate[FAULT_deaf] = s->rate[FAULT_pause] = 0;
+	draw_blackout(s);
 }
 
 /* A few nodes, short leases, little to do, and trouble for minutes: every rule about ranges and epochs is needed often. */
@@ -109,6 +119,10 @@ static void draw_storm(struct scenario *s, struct rng *r, unsigned nodes, unsign
 			s->rate[f] = rng_below(r, 2) ? (uint32_t)(UINT32_C(1) << (26 + rng_below(r, 4))) : 0;
 	s->rate[FAULT_dial_silent] /= 4;
 	s->cast_rate = s->request_rate = 0x10000000;
+	s->reliable = rng_below(r, 2);
+	s->cut_off = true;
+	if (s->reliable)
+		s->cast_rate = 0x40000000;
 	s->size_max = 64;
 	s->count_max = 1;
 	s->consume_us = 1;
@@ -137,6 +151,7 @@ static void draw_flows(struct scenario *s, struct rng *r, unsigned nodes, unsign
 	s->count_max = (uint32_t)PICK(r, 1, 30);
 	s->consume_us = PICK(r, 1000, 30000, 300000);
 	s->stream_messages = (uint32_t)PICK(r, 20, 20, 1000);
+	s->few_keys = true;
 	s->services = s->real_crypto = false;
 }
 
@@ -244,6 +259,8 @@ void scenario_print(const struct scenario *s, FILE *f)
 	if (s->kind == SCENARIO_HARSH)
 		fprintf(f, " behind routers %u/256, older %u/256%s;", s->nat_part >> 24, s->old_part >> 24, s->tight ? ", tight limits" : "");
 	fprintf(f, "\n  faults:");
+	if (s->blackout_us)
+		fprintf(f, " blackout=%" PRIu64 "us", s->blackout_us);
 	for (unsigned i = 0; i < SCENARIO_FAULTS; i++)
 		print_rate(f, scenario_fault_names[i], s->rate[i]);
 	fprintf(f, "\n");

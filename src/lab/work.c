@@ -170,6 +170,8 @@ static void cast_something(struct run *r, unsigned i)
 	uint32_t count = 1 + (uint32_t)rng_below(&r->work, r->s->count_max);
 	uint32_t bytes = LEDGER_ENTRY_MIN + (uint32_t)rng_below(&r->work, rng_below(&r->work, 4) ? 64 : r->s->size_max);
 	bool self = rng_below(&r->work, 2);
+	if (r->s->few_keys && bytes > LEDGER_ENTRY_MIN + 64)
+		bytes = r->s->size_max;
 	if (draw >= 10 && draw < 14)
 		while (n < want) {
 			uint64_t x = draw < 12 ? some_id(r) : rng_u64(&r->work) & r->mask;
@@ -184,7 +186,7 @@ static void cast_something(struct run *r, unsigned i)
 	if (draw < 6)
 		work_cast(r, i, CAST_NODE, to, NULL, 0, count, bytes, false);
 	else if (draw < 9)
-		work_cast(r, i, CAST_KEY, rng_u64(&r->work) & r->mask, NULL, 0, count, bytes, false);
+		work_cast(r, i, CAST_KEY, (r->s->few_keys ? rng_below(&r->work, 3) << (r->s->bits - 2) : rng_u64(&r->work)) & r->mask, NULL, 0, count, bytes, false);
 	else if (draw < 10)
 		work_flush(r, i);
 	else if (draw < 14 && n)
