@@ -29,7 +29,6 @@ const char *mutant_name(unsigned m); /* in builds that have them */
 	X(ring_dropped_not_remembered, "core", "that an extension was taken back is not kept in mind until it is known to the right") \
 	X(ring_lease_back_no_wait, "core", "who got its lease back takes over at once, not when those of others have run out") \
 	X(ring_list_version_kept, "core", "a changed successor list passes for the one that the neighbour has") \
-	X(ring_reclaimed_believed, "core", "who holds a lease leaves the ring when anybody says that it was taken over") \
 	X(ring_leave_to_lapsed, "core", "a leaver's range is taken by one whose own lease has lapsed") \
 	X(ring_grant_not_logged, "core", "a join that is granted but not confirmed is not in the log") \
 	X(ring_hint_of_old_life, "core", "a hint meant for an earlier life of this node is followed") \
@@ -37,18 +36,14 @@ const char *mutant_name(unsigned m); /* in builds that have them */
 	X(ring_bound_without_life, "core", "a log may go on with another membership than the one that its bound means") \
 	X(look_answer_without_lease, "core", "the owner of a range answers for it without a lease") \
 	X(look_own_without_lease, "core", "a node answers its own look-ups for its range without a lease") \
-	X(look_late_answer_taken, "core", "an answer is taken for any key") \
 	X(look_final_forgotten, "core", "a frame by key forgets on the way that it goes backwards") \
-	X(look_same_peer_again, "core", "a look-up that failed goes through the same peer again") \
 	X(flow_key_not_served, "core", "messages for a key are taken by who owns it without a lease") \
 	X(flow_own_key_not_served, "core", "a node takes its own messages for a key that it does not serve") \
 	X(flow_unknown_is_refused, "core", "what may have arrived is reported as not delivered when the node is given up") \
-	X(flow_gap_is_certain, "core", "after a gap messages count as certainly not taken") \
 	X(flow_keys_twice, "core", "messages to a key that may have arrived are given to the next owner, too") \
 	X(flow_part_goes_on, "core", "half a large message of an earlier attempt is kept for the next") \
 	X(flow_restart_remembered, "core", "a sender that was started again is expected to go on with the numbers of its earlier life") \
 	X(flow_overlap_twice, "core", "of a batch that overlaps what is there everything is delivered") \
-	X(flow_stale_ack, "core", "a refusal of an earlier round counts for this one") \
 	X(flow_old_round_taken, "core", "frames of a round that was refused are taken all the same") \
 	X(flow_order_of_keys, "core", "messages to a key that came back stand behind those that were never sent") \
 	X(cast_unproven_complete, "core", "a round with holes counts as one that reached everybody") \
@@ -88,7 +83,6 @@ const char *mutant_name(unsigned m); /* in builds that have them */
 	X(merge_overlap_not_seen, "core", "ranges that overlap are no sign of another ring") \
 	X(merge_deaf_not_seen, "core", "a node whose ring does not serve it any more stays there") \
 	X(merge_strangers_kept, "core", "a member inside the own range is not taken for one of another ring") \
-	X(merge_neighbours_not_told, "core", "who goes over to another ring tells nobody of it") \
 	X(life_members_not_kept, "core", "the members met are not written to the disk") \
 	X(life_disk_error_founds, "core", "a node that cannot read whom it knew founds a ring of its own") \
 	X(life_old_links_lead, "core", "after moving to another ring links of the old one still carry look-ups") \
@@ -99,9 +93,6 @@ const char *mutant_name(unsigned m); /* in builds that have them */
 	X(com_pending_lost, "com", "what waited for a link is dropped when the peer closed it in peace") \
 	X(com_idle_though_held, "com", "links that somebody needs are closed for being idle") \
 	X(com_no_probe, "com", "a second link of the same node replaces the first without a probe") \
-	X(trust_news_not_passed_on, "core", "what is new in the roll is not passed on to neighbours") \
-	X(trust_revoked_by_any, "com", "entries of a revoked issuer count") \
-	X(trust_nonce_of_another, "core", "a nonce drawn for one applicant proves another one")
 
 enum mutant {
 	MUTANT_NONE,

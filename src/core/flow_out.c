@@ -76,7 +76,7 @@ static void out_give_up(struct node *n, struct flow_out *o)
 		flow_jobs_append(&lost, &last, out_pop(o));
 	while (lost) {
 		struct flow_job *next = lost->next;
-		flow_job_end(n, lost, P2PS_EUNKNOWN_OUTCOME);
+		flow_job_end(n, lost, MUTANT(flow_unknown_is_refused) ? P2PS_EUNREACHABLE : P2PS_EUNKNOWN_OUTCOME);
 		lost = next;
 	}
 }
@@ -276,7 +276,7 @@ static void out_advance(struct node *n, struct flow_out *o, uint64_t next)
 static void out_not_taken(struct node *n, struct flow_out *o, const struct flow_ack *a, bool progress)
 {
 	if (a->status == FLOW_GAP) {
-		out_rewind(o, MUTANT(flow_gap_is_certain));
+		out_rewind(o, false);
 		return;
 	}
 	out_rewind(o, true);
@@ -312,7 +312,7 @@ void flow_out_ack(struct node *n, struct flow_out *o, const struct flow_ack *a)
 			o->blocked_us = 0;
 		if (o->blocked == FLOW_FULL && a->room_messages && a->room_bytes)
 			o->blocked = FLOW_OK;
-	} else if ((a->round == o->round || MUTANT(flow_stale_ack)) && out_in_flight(o)) {
+	} else if (a->round == o->round && out_in_flight(o)) {
 		out_not_taken(n, o, a, taken > 0);
 	}
 	o->pumping = pumping;
@@ -572,7 +572,7 @@ static void out_expire(struct node *n, struct flow_out *o)
 	uint64_t end = o->down_us + FLOW_REACH_US;
 	if (o->head && o->head->maybe && n->now_us >= end)
 		out_give_up(n, o);
-	while (o->head && (!o->head->maybe || MUTANT(flow_unknown_is_refused))) {
+	while (o->head && !o->head->maybe) {
 		uint64_t until = o->head->deadline_us > end ? o->head->deadline_us : end;
 		if (n->now_us < until) {
 			out_wake(n, o, until);

@@ -198,7 +198,7 @@ static bool lookup_try(struct node *n, struct lookup *l)
 static void lookup_again(struct node *n, struct lookup *l, int err, uint64_t again_us)
 {
 	l->last_err = err;
-	if (l->first && l->avoid_len < ROUTE_AVOID && !MUTANT(look_same_peer_again))
+	if (l->first && l->avoid_len < ROUTE_AVOID)
 		l->avoid[l->avoid_len++] = l->first;
 	l->first = 0;
 	lookup_unlink(n->route, l);
@@ -503,7 +503,7 @@ void lookup_reply_frame(struct node *n, struct peer *p, const struct frame *f)
 		lookup_reply_bad(n, l, f, r.err);
 		return;
 	}
-	if ((!ids_in_oc(r.key, r.from, r.owner.id, n->mask) && !MUTANT(look_late_answer_taken)) || !r.owner.id || r.owner.id == node_id(n)) {
+	if (!ids_in_oc(r.key, r.from, r.owner.id, n->mask) || !r.owner.id || r.owner.id == node_id(n)) {
 		n->stats.drop_malformed++;
 		return;
 	}

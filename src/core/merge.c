@@ -228,7 +228,7 @@ static void merge_yield(struct node *n, const struct contact *to)
 	m.kind = WIRE__CORRECTION_KIND__CORRECTION_OTHER_RING;
 	contact_pack(&who, to);
 	m.who = &who;
-	for (uint32_t i = 0; i < r->known_len && !MUTANT(merge_neighbours_not_told); i++) {
+	for (uint32_t i = 0; i < r->known_len; i++) {
 		struct frame f = {.type = FRAME_CORRECTION, .hops = 1, .src = node_id(n), .dst = r->known[i].id,
 				  .incarnation = n->cfg.incarnation};
 		f.body = proto_slice(n->pool, &m.base);

@@ -332,7 +332,7 @@ void ring_on_refuse(struct ring *r, const struct contact *from, const struct rin
 	case RING_WHY_NOT_MEMBER: refused_not_member(r, from); break;
 	case RING_WHY_RECLAIMED:
 		/* While a lease runs that somebody gave us nobody can have taken us over: then it is stale, or a lie. */
-		if (!ring_serving(r) || r->own_lease || MUTANT(ring_reclaimed_believed))
+		if (!ring_serving(r) || r->own_lease)
 			ring_join_again(r, from, r->now + 10 * r->lease);
 		else
 			lease_later(r, r->lease / 8);

@@ -578,7 +578,7 @@ void trust_roll_grew(struct node *n, const struct slice *news, size_t count, con
 		return;
 	certify_self(n);
 	for (uint32_t i = 0; com_next_peer(n->com, &i, &p);)
-		if (p != from && p->state == PEER_UP && !MUTANT(trust_news_not_passed_on))
+		if (p != from && p->state == PEER_UP)
 			send_entries(n, p, news, count);
 	for (size_t i = 0; i < count; i++)
 		tell_revoked(n, news[i]);
