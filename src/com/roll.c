@@ -6,7 +6,6 @@
 
 #include "base/le.h"
 #include "base/limits.h"
-#include "base/mutant.h"
 #include "p2ps.h"
 
 struct roll {

@@ -11,7 +11,6 @@
 #include <string.h>
 
 #include "base/le.h"
-#include "base/mutant.h"
 #include "com/network.h"
 #include "com/proto.h"
 #include "p2ps.h"

@@ -9,7 +9,6 @@
 
 #include "base/ids.h"
 #include "base/le.h"
-#include "base/mutant.h"
 #include "com/proto.h"
 #include "core/records.h"
 #include "p2ps.h"
