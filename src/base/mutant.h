@@ -45,7 +45,6 @@ const char *mutant_name(unsigned m); /* in builds that have them */
 	X(flow_restart_remembered, "core", "a sender that was started again is expected to go on with the numbers of its earlier life") \
 	X(flow_overlap_twice, "core", "of a batch that overlaps what is there everything is delivered") \
 	X(flow_old_round_taken, "core", "frames of a round that was refused are taken all the same") \
-	X(flow_order_of_keys, "core", "messages to a key that came back stand behind those that were never sent") \
 	X(cast_unproven_complete, "core", "a round with holes counts as one that reached everybody") \
 	X(cast_twin_not_waited_for, "core", "a second copy is answered while the first still waits for room") \
 	X(cast_keys_sent_again, "core", "a list of keys is sent a second time after a broken link") \

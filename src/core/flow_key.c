@@ -5,7 +5,6 @@
 
 #include <assert.h>
 
-#include "base/mutant.h"
 #include "p2ps.h"
 
 static void key_found(struct node *n, void *ctx, const struct lookup_result *res);
@@ -105,10 +104,6 @@ void flow_key_add(struct node *n, struct flow_job *j)
 /* Behind those that came back before it, in front of those that were never sent. */
 static void key_insert(struct flow_key *k, struct flow_job *j)
 {
-	if (MUTANT(flow_order_of_keys)) {
-		flow_jobs_append(&k->head, &k->tail, j);
-		return;
-	}
 	if (!k->again) {
 		j->next = k->head;
 		k->head = j;

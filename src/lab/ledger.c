@@ -162,12 +162,10 @@ static bool claims_not(const struct ledger_entry *e, uint64_t id, uint64_t key)
 	return false;
 }
 
-/* From one process to one process messages keep the order in which they were asked for, and those to one key, too. */
+/* From one process to one process messages keep the order in which they were asked for. */
 static void check_order(struct ledger *l, const struct ledger_entry *e, unsigned node, uint32_t boot, uint32_t entry)
 {
 	uint64_t pair = ((uint64_t)e->node << 48) ^ ((uint64_t)e->boot << 32) ^ ((uint64_t)node << 16) ^ boot;
-	if (e->mode == CAST_KEY)
-		pair ^= (e->to + 1) * UINT64_C(0x9E3779B97F4A7C15);
 	uint64_t place = e->tag << 8 | (entry + 1), last = (uint64_t)(uintptr_t)map_get(&l->order, pair);
 	if (place <= last)
 		say(l, "cast #%" PRIu64 ", message %u, from n%u to n%u comes after message %u of cast #%" PRIu64, e->tag, entry, e->node, node,
@@ -197,7 +195,7 @@ static void deliver_one(struct ledger *l, uint64_t now_us, unsigned node, uint32
 	r->id = id;
 	r->entries |= UINT64_C(1) << entry;
 	r->at_us = now_us;
-	if (e->mode == CAST_NODE || e->mode == CAST_KEY)
+	if (e->mode == CAST_NODE)
 		check_order(l, e, node, boot, entry);
 	if (e->ended && e->count == 1 && claims_not(e, id, d->key))
 		say(l, "cast #%" PRIu64 " arrives at n%u though it was reported as not delivered", e->tag, node);

@@ -353,7 +353,7 @@ static void blackout_call(void *ctx, uint64_t a, uint64_t b)
 	for (unsigned i = 0; i < r->s->nodes; i++) {
 		if (!world_node(r->w, i)->machine)
 			continue;
-		process_gone(r, i);
+		run_process_gone(r, i);
 		world_crash(r->w, i, DEATH_SILENT);
 		run_restart_later(r, i, rng_below(&r->faults, 2 * WORLD_SECOND));
 	}
