@@ -3,7 +3,6 @@
 
 #include <sodium.h>
 
-#include "base/blake3.h"
 #include "base/le.h"
 
 static void real_hash(uint8_t out[32], const void *p, size_t n) { crypto_hash_sha256(out, p, n); }
@@ -55,7 +54,7 @@ static bool real_open(uint8_t *p, size_t n, uint64_t number, const uint8_t key[3
 }
 
 const struct crypto crypto_real = {real_hash, real_sign, real_verify, real_keypair,
-				   real_exchange_pair, real_exchange, real_seal, real_open, blake3};
+				   real_exchange_pair, real_exchange, real_seal, real_open};
 
 uint64_t crypto_key_of(const struct crypto *c, const void *p, size_t n, uint64_t mask)
 {

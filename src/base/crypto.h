@@ -1,5 +1,5 @@
 /* The hashes and signatures of the node as a table of functions, so that very large simulations can swap in a cheap
- * stand-in. `crypto_real` is SHA-256 and Ed25519 from libsodium, and BLAKE3 for what is large and hashed at every node. */
+ * stand-in. `crypto_real` is SHA-256 and Ed25519 from libsodium. */
 #ifndef P2PS_BASE_CRYPTO_H
 #define P2PS_BASE_CRYPTO_H
 #include <stdbool.h>
@@ -21,7 +21,6 @@ struct crypto {
 	 * when not exactly this was sealed; n without the tag. */
 	void (*seal)(uint8_t *p, size_t n, uint64_t number, const uint8_t key[32]);
 	bool (*open)(uint8_t *p, size_t n, uint64_t number, const uint8_t key[32]);
-	void (*digest)(uint8_t out[32], const void *p, size_t n); /* of what casts carry: BLAKE3 */
 };
 #define CRYPTO_TAG 16u
 

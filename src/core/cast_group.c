@@ -72,7 +72,7 @@ void cast_group_sign(struct node *n, struct cast_group *g)
 			cast_sign_leaf(n, g->items[i], level[0] + 32 * i);
 	for (unsigned d = 0; d < depth; d++)
 		for (unsigned i = 0; i < 1u << (depth - d - 1); i++)
-			n->crypto->digest(level[d + 1] + 32 * i, level[d] + 64 * i, 64);
+			n->crypto->hash(level[d + 1] + 32 * i, level[d] + 64 * i, 64);
 	cast_sign_root(n, level[depth], signature);
 	for (unsigned i = 0; i < g->count; i++) {
 		struct cast_item *it = g->items[i];

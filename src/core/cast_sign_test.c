@@ -352,9 +352,9 @@ static void sign_shared(struct frame f[SHARED], uint8_t path[SHARED][64], unsign
 		struct cast_head h = {.kind = CAST_ALL, .type_len = 1, .type = (const uint8_t *)"a", .count = 1, .entries = {NULL, content, 4 + len}};
 		cast_leaf(&crypto_real, &f[i], &h, row[0][i]);
 	}
-	crypto_real.digest(row[1][0], row[0][0], 64);
-	crypto_real.digest(row[1][1], row[0][2], 64);
-	crypto_real.digest(row[2][0], row[1][0], 64);
+	crypto_real.hash(row[1][0], row[0][0], 64);
+	crypto_real.hash(row[1][1], row[0][2], 64);
+	crypto_real.hash(row[2][0], row[1][0], 64);
 	cast_statement(W.net.id, row[2][0], out);
 	crypto_real.sign(sig, out, sizeof out, W.v[by].secret);
 	for (unsigned i = 0; i < SHARED; i++) {

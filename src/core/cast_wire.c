@@ -78,10 +78,10 @@ void cast_leaf(const struct crypto *c, const struct frame *f, const struct cast_
 	put_le32(p + 28, h->count);
 	put_le32(p + 32, f->fragment_offset);
 	put_le32(p + 36, f->fragment_total);
-	c->digest(p + 40, h->entries.p, h->entries.len);
+	c->hash(p + 40, h->entries.p, h->entries.len);
 	if (h->type_len)
 		memcpy(p + 72, h->type, h->type_len);
-	c->digest(out, p, 72u + h->type_len);
+	c->hash(out, p, 72u + h->type_len);
 }
 
 void cast_root(const struct crypto *c, uint8_t leaf[32], const uint8_t *path, unsigned depth, unsigned place)
@@ -91,7 +91,7 @@ void cast_root(const struct crypto *c, uint8_t leaf[32], const uint8_t *path, un
 		bool right = place >> i & 1;
 		memcpy(both + (right ? 32 : 0), leaf, 32);
 		memcpy(both + (right ? 0 : 32), path + 32 * i, 32);
-		c->digest(leaf, both, sizeof both);
+		c->hash(leaf, both, sizeof both);
 	}
 }
 

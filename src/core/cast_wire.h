@@ -30,7 +30,7 @@
 #define CAST_ACK_OUTCOME 9u
 
 /* The hash of one cast, of these bytes: origin u64, incarnation u64, sequence u64, service u8, kind u8, bytes of
- * content type u8, 1 for a fragment u8, count u32, offset u32, total u32 (0 but for a fragment), BLAKE3 of the content
+ * content type u8, 1 for a fragment u8, count u32, offset u32, total u32 (0 but for a fragment), SHA-256 of the content
  * (32), content type. Up to CAST_GROUP of them are the leaves of a tree: a pair becomes the hash of the two (shorter than any cast's bytes).
  * The origin signs the root: "p2ps cast 2" and a zero byte, network's id (32), root (32). Each cast carries the signature
  * and the hashes beside its path to the root. */

@@ -840,43 +840,9 @@ def check_access_point(v):
     return v["told"], told(v["addrs"], v["seen"])
 
 
-BLAKE3_IV = (0x6A09E667, 0xBB67AE85, 0x3C6EF372, 0xA54FF53A, 0x510E527F, 0x9B05688C, 0x1F83D9AB, 0x5BE0CD19)
-BLAKE3_ORDER = (2, 6, 3, 10, 7, 0, 4, 13, 1, 11, 12, 5, 9, 14, 15, 8)
-BLAKE3_PLACES = ((0, 4, 8, 12), (1, 5, 9, 13), (2, 6, 10, 14), (3, 7, 11, 15), (0, 5, 10, 15), (1, 6, 11, 12), (2, 7, 8, 13), (3, 4, 9, 14))
-
-
-def blake3_compress(h, block, number, flags):
-    m = struct.unpack("<16I", block.ljust(64, b"\0"))
-    v = [*h, *BLAKE3_IV[:4], number & 0xffffffff, number >> 32, len(block), flags]
-    for _ in range(7):
-        for k, (a, b, c, d) in enumerate(BLAKE3_PLACES):
-            for word, turn in ((m[2 * k], (16, 12)), (m[2 * k + 1], (8, 7))):
-                v[a] = v[a] + v[b] + word & 0xffffffff
-                x = v[d] ^ v[a]
-                v[d] = (x >> turn[0] | x << 32 - turn[0]) & 0xffffffff
-                v[c] = v[c] + v[d] & 0xffffffff
-                x = v[b] ^ v[c]
-                v[b] = (x >> turn[1] | x << 32 - turn[1]) & 0xffffffff
-        m = [m[i] for i in BLAKE3_ORDER]
-    return [v[i] ^ v[i + 8] for i in range(8)]
-
-
-def blake3(b, number=0, root=8):
-    if len(b) > 1024:
-        left = 1024
-        while 2 * left < len(b):
-            left *= 2
-        both = blake3(b[:left], number, 0) + blake3(b[left:], number + left // 1024, 0)
-        return struct.pack("<8I", *blake3_compress(BLAKE3_IV, both, 0, 4 | root))
-    h, blocks = BLAKE3_IV, [b[i:i + 64] for i in range(0, len(b), 64)] or [b""]
-    for i, block in enumerate(blocks):
-        h = blake3_compress(h, block, number, (i == 0) | (2 | root if i == len(blocks) - 1 else 0))
-    return struct.pack("<8I", *h)
-
-
 def cast_hash(src, incarnation, sequence, service, kind, content_type, count, content_bytes, fragment=None):
-    return blake3(struct.pack("<QQQBBBBIII", src, incarnation, sequence, service, kind, len(content_type), fragment is not None,
-                              count, *(fragment or (0, 0))) + blake3(content_bytes) + content_type)
+    return hashlib.sha256(struct.pack("<QQQBBBBIII", src, incarnation, sequence, service, kind, len(content_type), fragment is not None,
+                              count, *(fragment or (0, 0))) + hashlib.sha256(content_bytes).digest() + content_type).digest()
 
 
 def cast_statement(network_id, root):
@@ -893,7 +859,7 @@ def check_cast_signature(v):
     path = f["ext"].get("path", b"")
     for i in range(len(path) // 32):
         beside = path[1 + 32 * i:33 + 32 * i]
-        root = blake3(beside + root if path[0] >> i & 1 else root + beside)
+        root = hashlib.sha256(beside + root if path[0] >> i & 1 else root + beside).digest()
     text = cast_statement(v["network_id"], root)
     holds = ed25519(f["ext"]["signature"][64:], text, f["ext"]["signature"][:64])
     return (v["hash"], v["signed"], v["holds"]), (leaf.hex(), text.hex(), v["holds"] if holds is None else holds)
