@@ -68,7 +68,6 @@ const char *mutant_name(unsigned m); /* in builds that have them */
 	X(rec_stray_dropped_early, "core", "what is in the wrong place is dropped when it was sent home, not when it is there") \
 	X(rec_stray_unsettled_dropped, "core", "what is in the wrong place is dropped though only its owner has it") \
 	X(rec_strays_stay, "core", "what is in the wrong place stays there") \
-	X(rec_disk_over_newer, "core", "what is read from the disk replaces a newer copy that came meanwhile") \
 	X(rec_uses_uncounted, "core", "uses beyond the limit are accepted") \
 	X(rec_overuse_unnoticed, "core", "too many uses that come together are not reported") \
 	X(rec_former_not_asked, "core", "who had the range before, and lives, is not asked for what it has") \

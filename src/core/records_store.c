@@ -491,7 +491,7 @@ static void load_pair(struct node *n, const struct io_pair *p)
 	struct record_item *old = records_find(n->records, r.key, id);
 	if (memcmp(id, p->key.p + 8, RECORD_ID) != 0)
 		return;
-	if (old && (old->version > r.version || old->term >= term) && !MUTANT(rec_disk_over_newer))
+	if (old && (old->version > r.version || old->term >= term))
 		return; /* a newer copy came meanwhile */
 	if (term > n->records->term)
 		n->records->term = term;
