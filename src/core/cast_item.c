@@ -188,7 +188,7 @@ static void item_tell(struct node *n, struct peer *p, const struct cast_item *it
 	struct cast_ack a = {.token = it->parent_token, .flags = it->holes ? CAST_HOLES : 0, .delivered = it->delivered,
 			     .refused = it->refused, .unknown = it->unknown, .outcome_count = (uint16_t)(it->outcome_count - at),
 			     .lo = it->lo, .last = it->last};
-	cast_item_answer(n, p, &a, it->outcomes + at);
+	cast_item_answer(n, p, &a, it->outcomes ? it->outcomes + at : NULL);
 }
 
 void cast_item_drop(struct node *n, struct cast_item *it)
