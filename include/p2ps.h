@@ -148,7 +148,7 @@ P2PS_API void p2ps_config_free(p2ps_config **config);
  *	network.faults      1 to 8, default 3: simultaneous crashes of neighbours that are survived without doubt
  *	network.table       routing table: tango (default), tango2004, chord, dks:K, random, hypercube, hypertorus:D,
  *	                    full (everybody knows everybody: up to a thousand)
- *	network.lease_ms    100 to 60000, default 2250: how long a range may stay unserved after a crash, at most
+ *	network.lease_ms    100 to 60000, default 2500: how long a range may stay unserved after a crash, at most
  *	network.signed_casts yes or no, default no: who sends to many signs it, so that who passes it on cannot change it. Private
  *	                    networks always do
  *   the node

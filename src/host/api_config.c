@@ -54,7 +54,7 @@ static const struct option_row {
 	[OPT_CACHE] = {"cache", YES_NO, 0, 0, "yes"},
 	[OPT_SPIN] = {"spin_us", NUMBER, 0, 1000000, "0"},
 	[OPT_PASSPHRASE] = {"network.passphrase", TEXT, 0, 500, ""},
-	[OPT_LEASE] = {"network.lease_ms", NUMBER, 100, 60000, "2250"},
+	[OPT_LEASE] = {"network.lease_ms", NUMBER, 100, 60000, "2500"},
 	[OPT_SIGNED_CASTS] = {"network.signed_casts", YES_NO, 0, 0, "no"},
 #define ROW(id, name, scope, unit, fallback, least, most, text) \
 	[OPT_LIMITS + LIMIT_##id##_ID] = {"limit." #name, NUMBER, least, most, NULL},

@@ -72,7 +72,7 @@ struct host_config {
 	struct host_hooks hooks;
 };
 #define HOST_NO_FAULTS UINT32_MAX
-#define HOST_LEASE_MS 2250u /* of new networks; renewals are two small messages in half of it, healing takes some leases */
+#define HOST_LEASE_MS 2500u /* of new networks; renewals are two small messages in half of it, healing takes some leases */
 #define LIMIT_FORGET UINT64_MAX
 
 /* What a pool given in `pool` keeps for a node's large buffers: the size of read buffers, and of HOST_BATCH bytes. */

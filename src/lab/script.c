@@ -300,7 +300,8 @@ static bool read_table(struct reader *r, struct script *s)
 {
 	if (r->at == r->count || strlen(peek(r)) >= sizeof s->table)
 		return wrong(r, "the name of a table is expected");
-	snprintf(s->table, sizeof s->table, "%s", r->word[r->at++]);
+	memcpy(s->table, peek(r), strlen(peek(r)) + 1);
+	r->at++;
 	return true;
 }
 
@@ -403,7 +404,7 @@ static const struct {
 /* ---- the whole ---- */
 void script_init(struct script *s)
 {
-	*s = (struct script){.nodes = 100, .bits = 64, .faults = 3, .table = "tango", .lease_us = 2250000 /* as of a new network */, .run_us = 60000000, .settle_us = 300000000,
+	*s = (struct script){.nodes = 100, .bits = 64, .faults = 3, .table = "tango", .lease_us = 2500000 /* as of a new network */, .run_us = 60000000, .settle_us = 300000000,
 		.latency_us = 20000, .jitter = 200000, .lookup_us = 10000000};
 }
 
