@@ -67,15 +67,10 @@ const char *mutant_name(unsigned m); /* in builds that have them */
 	X(rec_served_without_lease, "core", "records are put and shown by who owns their range without a lease") \
 	X(rec_stray_dropped_early, "core", "what is in the wrong place is dropped when it was sent home, not when it is there") \
 	X(rec_stray_unsettled_dropped, "core", "what is in the wrong place is dropped though only its owner has it") \
-	X(rec_strays_stay, "core", "what is in the wrong place stays there") \
-	X(rec_uses_uncounted, "core", "uses beyond the limit are accepted") \
-	X(rec_overuse_unnoticed, "core", "too many uses that come together are not reported") \
 	X(rec_former_not_asked, "core", "who had the range before, and lives, is not asked for what it has") \
 	X(rec_error_is_ack, "core", "a neighbour that could not keep its copy counts as one that has it") \
 	X(rec_changed_not_fetched, "core", "neighbours exchange what is missing, but not what is older") \
 	X(rec_new_neighbour_bare, "core", "a new neighbour among the first f gets no copies") \
-	X(rec_targets_one_short, "core", "copies are kept by one neighbour less than the network's f") \
-	X(rec_same_version_again, "core", "a put of a version that is there already is accepted") \
 	X(merge_never_asks, "core", "nobody that was lost is ever asked which ring it is in") \
 	X(merge_both_yield, "core", "of two rings of the same size each goes over to the other") \
 	X(merge_overlap_not_seen, "core", "ranges that overlap are no sign of another ring") \

@@ -241,9 +241,9 @@ static int decide(struct node *n, const struct record *r, const struct record_it
 		return P2PS_ECONFLICT;
 	if (live && !old->deleted && r->type == RECORD_VALUE && memcmp(old->bytes + 40, r->origin, 32) != 0)
 		return P2PS_EPERM;
-	if (live && r->version <= old->version && !MUTANT(rec_same_version_again))
+	if (live && r->version <= old->version)
 		return P2PS_ECONFLICT;
-	if (r->type == RECORD_USES && records_slot_count(n, r->key, id, &limit) >= limit && !MUTANT(rec_uses_uncounted))
+	if (r->type == RECORD_USES && records_slot_count(n, r->key, id, &limit) >= limit)
 		return P2PS_EFULL;
 	if (!live && over_limits(n, r, id))
 		return P2PS_EFULL;

@@ -316,7 +316,7 @@ static void judge_uses(struct node *n, const struct record_item *it)
 {
 	uint32_t limit = UINT32_MAX;
 	uint32_t count = records_slot_count(n, it->key, it->id, &limit);
-	if (count > limit && !MUTANT(rec_overuse_unnoticed))
+	if (count > limit)
 		records_tell(n, RECORD_CONFLICT, it, NULL);
 }
 

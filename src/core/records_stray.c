@@ -123,7 +123,7 @@ static void stray_settled(struct node *n, const struct record_ref *ref)
 	if (!it || it->sum != ref->sum)
 		return;
 	it->confirmed = true;
-	if (n->records->stray.drop && candidate(n, it, &drop) && drop && !MUTANT(rec_strays_stay)) {
+	if (n->records->stray.drop && candidate(n, it, &drop) && drop) {
 		n->stats.record_strays++;
 		records_remove(n, it);
 	}

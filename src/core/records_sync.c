@@ -33,7 +33,6 @@ int records_targets(const struct node *n, uint64_t ids[RECORDS_TASKS_MAX])
 		return 0;
 	if (!have || (have < f && !ring_succ_whole(n->ring)))
 		return -1;
-	f -= f > 1 && MUTANT(rec_targets_one_short);
 	for (i = 0; i < f && i < have; i++)
 		ids[i] = ring_succ(n->ring, i)->id;
 	return (int)i;
