@@ -249,7 +249,8 @@ void node_run_members(struct node *n, struct node_request *rq, const struct valu
 struct run_revoke {
 	struct node_request *rq;
 	struct member_revocation r;
-	bool force, keep; /* its invitation */
+	bool force, given; /* the key: by who asks */
+	bool keep;         /* its invitation */
 };
 
 /* The invitation that this member came by, as far as it is known here. */
@@ -357,17 +358,51 @@ static void run_revoked(struct node *n, struct run_revoke *waiting)
 	trust_roll_grew(n, news, news[1].len ? 2 : 1, NULL);
 }
 
+/* The key of a member, perhaps one that is not there now: as certificates say, or from those that this node let in. */
+static bool run_key_on_record(struct node *n, uint64_t id, uint8_t key[32])
+{
+	const struct roll *r = com_roll(n->com);
+	if (trust_key(n, id, key))
+		return true;
+	for (uint32_t i = 0; i < roll_count(r); i++)
+		if (roll_at(r, i)->is_cert && roll_at(r, i)->id == id) {
+			memcpy(key, roll_at(r, i)->key, 32);
+			return true;
+		}
+	for (uint32_t i = n->trust->issued_len; i--;)
+		if (n->trust->issued[i].id == id) {
+			memcpy(key, n->trust->issued[i].key, 32);
+			return true;
+		}
+	return false;
+}
+
+/* A revocation's id is what somebody typed beside a key: only where nothing else tells the key. */
+static bool run_key_revoked(const struct node *n, uint64_t id, uint8_t key[32])
+{
+	const struct roll *r = com_roll(n->com);
+	for (uint32_t i = 0; i < roll_count(r); i++)
+		if (!roll_at(r, i)->is_cert && !roll_at(r, i)->invitation && roll_at(r, i)->id == id) {
+			memcpy(key, roll_at(r, i)->key, 32);
+			return true;
+		}
+	return false;
+}
+
 static void run_revoke_key(struct node *n, void *ctx, uint64_t id, const uint8_t *key)
 {
 	struct run_revoke *w = ctx;
-	if (!key) {
+	bool other = w->given && key && memcmp(key, w->r.key, 32) && !w->force;
+	if (other || (!w->given && !key && !run_key_revoked(n, id, w->r.key))) {
 		struct node_request *rq = w->rq;
 		run_revoke_drop(n, w);
-		node_reply(n, rq, P2PS_ENO_NODE,
-			   arena_printf(n->out->arena, "no member %" PRIu64 " is known here, nor can it be asked: give its device key (--key)", id), NULL);
+		node_reply(n, rq, other ? P2PS_EINVAL : P2PS_ENO_NODE,
+			   arena_printf(n->out->arena, other ? "key: the member %" PRIu64 " has another device key (p2ps members): leave --key out"
+							     : "no member %" PRIu64 " is known here, nor can it be asked: give its device key (--key)", id), NULL);
 		return;
 	}
-	memcpy(w->r.key, key, 32);
+	if (key && !w->given)
+		memcpy(w->r.key, key, 32);
 	run_revoked(n, w);
 }
 
@@ -381,23 +416,6 @@ static bool run_hex(uint8_t out[32], const char *text)
 		out[i] = (uint8_t)v;
 	}
 	return true;
-}
-
-/* The key of a member, perhaps one that is not there now: from the roll, or from those that this node let in. */
-static bool run_key_on_record(const struct node *n, uint64_t id, uint8_t key[32])
-{
-	const struct roll *r = com_roll(n->com);
-	for (uint32_t i = 0; i < roll_count(r); i++)
-		if (!roll_at(r, i)->invitation && roll_at(r, i)->id == id) {
-			memcpy(key, roll_at(r, i)->key, 32);
-			return true;
-		}
-	for (uint32_t i = 0; i < n->trust->issued_len; i++)
-		if (n->trust->issued[i].id == id) {
-			memcpy(key, n->trust->issued[i].key, 32);
-			return true;
-		}
-	return trust_key((struct node *)n, id, key);
 }
 
 static const char *run_revoke_read(struct node *n, const struct value *args, struct member_revocation *r, int *err)
@@ -436,9 +454,11 @@ void node_run_revoke(struct node *n, struct node_request *rq, const struct value
 		node_reply(n, rq, err ? err : P2PS_ENOMEM, why, NULL);
 		return;
 	}
-	*w = (struct run_revoke){rq, r, value_bool(args, "force", false), strcmp(value_text(args, "invitation", "withdraw"), "keep") == 0};
-	if (value_text(args, "key", NULL) || run_key_on_record(n, r.id, w->r.key)) {
-		run_revoked(n, w);
+	*w = (struct run_revoke){rq, r, value_bool(args, "force", false), value_text(args, "key", NULL) != NULL,
+				 strcmp(value_text(args, "invitation", "withdraw"), "keep") == 0};
+	uint8_t key[32];
+	if (run_key_on_record(n, r.id, key)) {
+		run_revoke_key(n, w, r.id, key);
 		return;
 	}
 	rq->user = w;

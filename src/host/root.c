@@ -97,7 +97,8 @@ int root_read(uint8_t secret[64], const struct network *net, const char *text, c
 {
 	struct root_raw r;
 	uint8_t seed[32], public_key[32];
-	*why = "this is no root key: it starts with " PREFIX;
+	bool begins = strncmp(text + strspn(text, " \t\r\n"), PREFIX, strlen(PREFIX)) == 0;
+	*why = begins ? "the root key is damaged: a part of the line is missing or was changed" : "this is no root key: one starts with " PREFIX;
 	if (raw_read(&r, text))
 		return P2PS_EINVAL;
 	*why = "the root key is another network's";

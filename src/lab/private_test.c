@@ -199,7 +199,7 @@ static void test_away(void **state)
 	test_one_away(125, false);
 }
 
-static void ask(unsigned i, const char *name, uint64_t id)
+static void ask_key(unsigned i, const char *name, uint64_t id, const char *key, bool force)
 {
 	struct arena a;
 	arena_init(&a, 65536);
@@ -207,10 +207,40 @@ static void ask(unsigned i, const char *name, uint64_t id)
 	value_add_id(&a, args, "id", id);
 	value_add_text(&a, args, "why", "test");
 	value_add_text(&a, args, "certified", "keep");
+	value_add_bool(&a, args, "force", force);
+	if (key)
+		value_add_text(&a, args, "key", key);
 	struct event ev = {.type = EVENT_REQUEST, .request = {.tag = 9, .op = op_find("node", name), .args = args}};
 	replied = 1;
 	assert_true(world_inject(w, i, &ev));
 	arena_free(&a);
+}
+
+static void ask(unsigned i, const char *name, uint64_t id) { ask_key(i, name, id, NULL, false); }
+
+/* A mistyped key beside the id of a member must not look like a revocation, nor stand in the way of a true one. */
+static void test_revoked_wrong_key(void **state)
+{
+	static const char key[] = "abababababababababababababababababababababababababababababababab";
+	begin(6);
+	for (unsigned i = 3; i < NODES; i++) {
+		uint64_t id = node_id(node(i));
+		ask_key(0, "revoke", id, key, false);
+		run_s(2);
+		assert_int_equal(replied, P2PS_EINVAL);
+		ask_key(0, "revoke", id, key, true);
+		run_s(2);
+		assert_int_equal(replied, 0);
+		assert_true(in(i));
+		ask(i % 3, "revoke", id);
+		run_s(2);
+		assert_int_equal(replied, 0);
+		assert_int_equal(stopped[i], P2PS_EREVOKED);
+	}
+	ask_key(0, "revoke", 4711, key, false); /* whom nobody knows */
+	run_s(20);
+	assert_int_equal(replied, 0);
+	end();
 }
 
 /* Everybody knows at once; who was away learns it when it comes back, and the revoked one gets in nowhere. */
@@ -351,7 +381,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_withdrawn),
 		cmocka_unit_test(test_join), cmocka_unit_test(test_renewal), cmocka_unit_test(test_all_away), cmocka_unit_test(test_away),
-		cmocka_unit_test(test_revoked), cmocka_unit_test(test_overused), cmocka_unit_test(test_used_up),
+		cmocka_unit_test(test_revoked), cmocka_unit_test(test_revoked_wrong_key), cmocka_unit_test(test_overused), cmocka_unit_test(test_used_up),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
