@@ -390,6 +390,8 @@ static int make_network(struct start *s)
 		return fail(s, P2PS_EINVAL, "network: the name has 1 to 63 bytes of text");
 	if (cfg->derived_ids && cfg->id)
 		return fail(s, P2PS_EINVAL, "id: derived ids come from device keys and cannot be asked for: say that ids are chosen");
+	if (cfg->open && cfg->passphrase && *cfg->passphrase)
+		return fail(s, P2PS_EINVAL, "passphrase-file: an open network keeps no root key that could be sealed");
 	snprintf(net->name, sizeof net->name, "%s", name);
 	snprintf(net->table, sizeof net->table, "%s", cfg->table && *cfg->table ? cfg->table : "tango");
 	net->open = cfg->open;

@@ -218,6 +218,8 @@ def test_root_key_on_disk(net):
     passphrase = os.path.join(net.dir, "pass")
     with open(passphrase, "w", encoding="utf-8") as f:
         f.write("s3cret\n")
+    r = net.node().run("create", "--open", "--passphrase-file", passphrase, ok=False)
+    check(r.error == "EINVAL", "nothing is promised to be sealed where nothing is kept")
     for args, sealed in (((), False), (("--passphrase-file", passphrase), True)):
         a = create(net, *args)
         files = [f for f in os.listdir(a.dir) if f.startswith("root-")]
