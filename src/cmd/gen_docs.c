@@ -97,7 +97,7 @@ int main(int argc, char **argv)
 		return print_limits();
 	printf("# Operations\n\nGenerated from the tables in the source by `make docs`: every operation as a command of `p2ps` and as "
 	       "a route of the\nHTTP interface on `control.sock`. Every command takes `--dir DIR`, `--json` and `--help`. Ids and keys "
-	       "are decimal strings\nin JSON. Over HTTP, arguments stand in the query string or in a JSON object (with `_` for `-`); a "
+	       "are decimal strings\nin JSON. Over HTTP, arguments stand in the query string or in a JSON object (`Content-Type: application/json`, with `_` for `-`); a "
 	       "payload is the\nrequest's body, or `data` (text) or `data_base64` in the object.\n");
 	for (const struct op *const *t = all_ops; *t; t++) {
 		printf("\n## %s\n", strcmp((*t)->service, "node") == 0 ? "The node" : (*t)->service);

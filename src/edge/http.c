@@ -358,6 +358,10 @@ static int read_args(struct http_call *call, struct value **args, char error[OP_
 		}
 		if (op_has_body(call->op))
 			err = body_from_json(call, j, error);
+	} else if (call->len && !op_has_body(call->op)) { /* left unread it would look as if its arguments had been heard */
+		snprintf(error, OP_JSON_ERROR, "%s takes no payload: arguments stand in the query, or in a JSON object (Content-Type: application/json)",
+			 call->op->name);
+		return P2PS_EINVAL;
 	} else {
 		j = json_object();
 	}

@@ -344,6 +344,8 @@ def test_curl_can_do_what_the_command_can(net):
     check(b.messages(count=1)[0]["data"] == "by curl", "curl's message did not arrive")
     out = subprocess.run(base + ["http://p2ps/v1/send?too=1", "-X", "POST"], capture_output=True, check=True).stdout.decode()
     check("did you mean" in out, out)
+    out = subprocess.run(base + ["http://p2ps/v1/leave", "-d", '{"force": true}'], capture_output=True, check=True).stdout.decode()
+    check("application/json" in out and a.run("status").code == 0, f"arguments that are not read are not passed over: {out}")
     for verb, wrong, right in (("broadcast", "GET", "POST"), ("status", "POST", "GET")):
         out = subprocess.run(base + ["-i", f"http://p2ps/v1/{verb}", "-X", wrong], capture_output=True, check=True).stdout.decode()
         check(out.startswith("HTTP/1.1 405") and f"Allow: {right}" in out and "EINVAL" in out, out)
